@@ -1,0 +1,267 @@
+//! The charter as types.
+
+use std::fmt;
+
+use crate::consent::{self, ConsentRule, Decision};
+
+/// A day, as `review_by` names it.
+pub use jiff::civil::Date;
+
+/// A group of numbers with one purpose: what the charter calls a metric (DESIGN section 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Group {
+    /// Who talked how much.
+    TalkBalance,
+    /// Who cut in on whom.
+    Interruptions,
+    /// When nobody talked.
+    Silence,
+    /// How the customer's words felt.
+    SentimentCustomer,
+    /// How the customer's voice felt.
+    ToneCustomer,
+    /// The agent's loudness.
+    DeliveryAgent,
+    /// Which of the site's word lists were heard.
+    Keywords,
+    /// Whether the matter was settled.
+    Resolution,
+    /// Sensitive things said aloud, counted.
+    Sensitive,
+}
+
+impl Group {
+    /// Every group.
+    pub const ALL: [Self; 9] = [
+        Self::TalkBalance,
+        Self::Interruptions,
+        Self::Silence,
+        Self::SentimentCustomer,
+        Self::ToneCustomer,
+        Self::DeliveryAgent,
+        Self::Keywords,
+        Self::Resolution,
+        Self::Sensitive,
+    ];
+
+    /// Its name in the charter and in messages.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TalkBalance => "talk_balance",
+            Self::Interruptions => "interruptions",
+            Self::Silence => "silence",
+            Self::SentimentCustomer => "sentiment_customer",
+            Self::ToneCustomer => "tone_customer",
+            Self::DeliveryAgent => "delivery_agent",
+            Self::Keywords => "keywords",
+            Self::Resolution => "resolution",
+            Self::Sensitive => "sensitive",
+        }
+    }
+
+    /// Whether this version of the box can compute it. A charter that names another is refused, so that nobody signs for a
+    /// number that does not come.
+    #[must_use]
+    pub const fn is_built(self) -> bool {
+        matches!(self, Self::TalkBalance | Self::Interruptions | Self::Silence | Self::Keywords)
+    }
+
+    /// Whether it says of a person how long or how fast: talk time and pace. Silence is a property of the call, not of a person.
+    #[must_use]
+    pub const fn is_about_duration_or_speed(self) -> bool {
+        matches!(self, Self::TalkBalance | Self::DeliveryAgent)
+    }
+
+    /// Whether it needs the words, and so the recogniser. Talk balance needs them for its detail fields alone.
+    #[must_use]
+    pub const fn needs_words(self) -> bool {
+        matches!(self, Self::Keywords | Self::SentimentCustomer | Self::Resolution | Self::Sensitive)
+    }
+
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|group| group.name() == name)
+    }
+}
+
+/// The law's profile that the charter stands under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// The strictest rule of every profile.
+    Strict,
+    /// European Union.
+    Eu,
+    /// United Kingdom.
+    Uk,
+    /// States of the US where all parties must consent.
+    UsAllParty,
+    /// States of the US where one party's consent suffices.
+    UsOneParty,
+}
+
+impl Profile {
+    /// Every profile.
+    pub const ALL: [Self; 5] = [Self::Strict, Self::Eu, Self::Uk, Self::UsAllParty, Self::UsOneParty];
+
+    /// Its name in the charter.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Strict => "strict",
+            Self::Eu => "eu",
+            Self::Uk => "uk",
+            Self::UsAllParty => "us-all-party",
+            Self::UsOneParty => "us-one-party",
+        }
+    }
+
+    /// The longest that scores may be kept, days. Under `eu` and `strict` two weeks: CNIL held 31 days of indicators to be
+    /// excessive (SAN-2023-021).
+    #[must_use]
+    pub const fn longest_retention_days(self) -> u32 {
+        match self {
+            Self::Strict | Self::Eu => 14,
+            Self::Uk | Self::UsAllParty | Self::UsOneParty => 90,
+        }
+    }
+
+    /// How many KPIs may say how long or how fast a person is.
+    #[must_use]
+    pub const fn most_duration_or_speed(self) -> usize {
+        match self {
+            Self::Strict | Self::Eu => 1,
+            Self::Uk | Self::UsAllParty | Self::UsOneParty => 5,
+        }
+    }
+}
+
+/// Why a metric is computed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Purpose {
+    /// The metric.
+    pub metric: Group,
+    /// In words that the people measured understand.
+    pub why: String,
+    /// The legal basis.
+    pub basis: String,
+    /// Past this day the metric stops.
+    pub review_by: Date,
+}
+
+/// Which legs a category listens to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// The agent's words.
+    Agent,
+    /// The customer's words.
+    Customer,
+    /// Either party's.
+    Either,
+}
+
+/// A list of the site: its name stays in the charter, only its number leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Category {
+    /// The site's name for it.
+    pub name: String,
+    /// Words or phrases, matched exactly but for case and punctuation.
+    pub phrases: Vec<String>,
+    /// Whose words count.
+    pub heard: Heard,
+}
+
+/// The whole agreement.
+#[derive(Clone)]
+pub struct Charter {
+    /// The site's name of this version.
+    pub version: String,
+    /// The law's profile.
+    pub profile: Profile,
+    /// The groups that are computed.
+    pub kpis: Vec<Group>,
+    /// The groups that also publish their detail fields.
+    pub detail: Vec<Group>,
+    /// Consent rules, in order.
+    pub consent: Vec<ConsentRule>,
+    /// How long scores are kept, days.
+    pub scores_days: u32,
+    /// One for each KPI.
+    pub purposes: Vec<Purpose>,
+    /// The site's lists, in order: the first is `category_01`.
+    pub categories: Vec<Category>,
+    /// SHA-256 of the text that was parsed.
+    pub digest: [u8; 32],
+}
+
+impl Charter {
+    /// Whether the group is agreed and its purpose not overdue for review on `today`.
+    #[must_use]
+    pub fn is_active(&self, group: Group, today: Date) -> bool {
+        self.kpis.contains(&group) && self.purposes.iter().any(|purpose| purpose.metric == group && today <= purpose.review_by)
+    }
+
+    /// Whether the group is agreed, overdue or not.
+    #[must_use]
+    pub fn names(&self, group: Group) -> bool {
+        self.kpis.contains(&group)
+    }
+
+    /// Whether the group's detail fields are agreed.
+    #[must_use]
+    pub fn has_detail(&self, group: Group) -> bool {
+        self.detail.contains(&group)
+    }
+
+    /// Whether anything agreed needs the recogniser: without it the model is not even loaded.
+    #[must_use]
+    pub fn needs_words(&self) -> bool {
+        self.kpis.iter().any(|group| group.needs_words())
+            || (self.names(Group::TalkBalance) && self.has_detail(Group::TalkBalance))
+    }
+
+    /// Whether anything agreed needs the sound at all.
+    #[must_use]
+    pub fn needs_sound(&self) -> bool {
+        !self.kpis.is_empty()
+    }
+
+    /// What the consent rules say of a call between these numbers.
+    #[must_use]
+    pub fn consent(&self, calling: &str, called: &str) -> Decision {
+        consent::decide(&self.consent, calling, called)
+    }
+
+    /// The first 64 bits of the digest: how messages name this charter.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        self.digest.iter().take(8).fold(0, |sum, &byte| (sum << 8) | u64::from(byte))
+    }
+}
+
+impl fmt::Debug for Charter {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Charter({:016x})", self.fingerprint())
+    }
+}
+
+/// The day (UTC) of a moment in microseconds since 1970.
+#[must_use]
+pub fn day_of(micros: i64) -> Date {
+    let days = micros.div_euclid(86_400_000_000);
+    let first = Date::constant(1970, 1, 1);
+    i32::try_from(days).ok().and_then(|days| first.checked_add(jiff::Span::new().try_days(days).ok()?).ok()).unwrap_or(if days < 0 { Date::MIN } else { Date::MAX })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_utc_days() {
+        assert_eq!(day_of(0), Date::constant(1970, 1, 1));
+        assert_eq!(day_of(-1), Date::constant(1969, 12, 31));
+        assert_eq!(day_of(1_795_392_000_000_000 - 1), Date::constant(2026, 11, 22));
+        assert_eq!(day_of(1_795_392_000_000_000), Date::constant(2026, 11, 23));
+        assert_eq!(day_of(i64::MAX), Date::MAX);
+    }
+}

@@ -1,0 +1,350 @@
+//! The table of open calls: datagrams find their call here, and time passes here.
+
+mod call;
+mod signalling;
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use sotto_private::{Call, CallEvent, Datagram, EndCause, Party, Side, Wall};
+
+use crate::limits::{Counters, Limits};
+use crate::media::{Claim, Claims};
+use crate::rtp::{Header, Kind, Leg, Sink, kind};
+use crate::{Fault, FaultKind, Output, sip};
+use call::CallState;
+
+/// How often the time-outs are looked at, microseconds.
+const SCAN: i64 = 1_000_000;
+
+pub(crate) struct Calls {
+    limits: Limits,
+    counters: Counters,
+    out: VecDeque<Output>,
+    slots: Vec<Option<Box<CallState>>>,
+    free: Vec<usize>,
+    /// From the hash of Call-ID and the caller's tag, which are a dialog's name before it has two tags (RFC 3261 section 12), to its slot.
+    keys: HashMap<u64, usize>,
+    /// Keyed with random numbers of this run: a Call-ID cannot be made to collide, and is kept nowhere.
+    hasher: RandomState,
+    claims: Claims,
+    /// Unanswered calls, the oldest first; some have been answered since.
+    unanswered: VecDeque<(usize, Call)>,
+    /// Calls of which packets wait for time to pass.
+    waiting: Vec<usize>,
+    /// Calls that ended lately, with the CSeq of their INVITE: a late copy of it opens no second call.
+    ended: HashMap<u64, (Wall, u32)>,
+    ended_order: VecDeque<(Wall, u64)>,
+    next_call: u64,
+    next_scan: Option<Wall>,
+    fault: Option<Fault>,
+}
+
+impl Calls {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            counters: Counters::default(),
+            out: VecDeque::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            keys: HashMap::new(),
+            hasher: RandomState::new(),
+            claims: Claims::default(),
+            unanswered: VecDeque::new(),
+            waiting: Vec::new(),
+            ended: HashMap::new(),
+            ended_order: VecDeque::new(),
+            next_call: 1,
+            next_scan: None,
+            fault: None,
+        }
+    }
+
+    pub(crate) const fn output(&mut self) -> (&mut VecDeque<Output>, &mut Counters) {
+        (&mut self.out, &mut self.counters)
+    }
+
+    pub(crate) const fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    pub(crate) const fn last_fault(&self) -> Option<Fault> {
+        self.fault
+    }
+
+    /// Whether nothing is kept of any call.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.claims.is_empty() && self.waiting.is_empty() && self.slots.iter().all(Option::is_none)
+    }
+
+    pub(crate) fn datagram(&mut self, datagram: Datagram) {
+        match kind(datagram.payload()) {
+            Kind::Rtp(header) => self.rtp(datagram, header),
+            Kind::Rtcp => self.counters.rtcp += 1,
+            Kind::Neither if sip::looks_like_sip(datagram.payload()) => match sip::parse(datagram.payload()) {
+                Ok(message) => {
+                    self.counters.sip_messages += 1;
+                    self.sip(&message, datagram.at, datagram.number);
+                }
+                Err(error) => {
+                    self.counters.sip_malformed += 1;
+                    self.fault = Some(Fault { packet: datagram.number, kind: FaultKind::Sip(error) });
+                }
+            },
+            Kind::Neither => self.counters.not_media += 1,
+        }
+    }
+
+    /// A recording's call: offered and answered at once.
+    pub(crate) fn open_recording(&mut self, at: Wall) -> (Call, Wall) {
+        let call = self.number();
+        self.counters.calls_open += 1;
+        let nobody = || Party::new("", None, "");
+        self.out.push_back(Output::Event(CallEvent::Offered { call, at, calling: nobody(), called: nobody() }));
+        self.out.push_back(Output::Event(CallEvent::Answered { call, at, called: None }));
+        (call, at)
+    }
+
+    pub(crate) fn advance(&mut self, now: Wall) {
+        if !self.waiting.is_empty() {
+            for slot in std::mem::take(&mut self.waiting) {
+                self.advance_legs(slot, now);
+            }
+        }
+        if self.next_scan.is_some_and(|next| now < next) {
+            return;
+        }
+        self.next_scan = Some(now.plus(SCAN));
+        for slot in 0..self.slots.len() {
+            let over = self.slots.get(slot).and_then(Option::as_deref).and_then(|call| call.overdue(now, &self.limits));
+            if let Some((at, cause)) = over {
+                self.end(slot, at, cause);
+            }
+        }
+        self.forget(now);
+    }
+
+    pub(crate) fn finish(&mut self, at: Wall, cause: EndCause) {
+        let mut open: Vec<(Call, usize)> =
+            self.slots.iter().enumerate().filter_map(|(slot, call)| call.as_deref().map(|call| (call.id, slot))).collect();
+        open.sort_unstable();
+        for (_, slot) in open {
+            let (at, cause) = self.call(slot).and_then(CallState::foregone).unwrap_or((at, cause));
+            self.end(slot, at, cause);
+        }
+        self.unanswered.clear();
+        self.waiting.clear();
+        self.ended.clear();
+        self.ended_order.clear();
+        self.next_scan = None;
+    }
+
+    fn rtp(&mut self, datagram: Datagram, header: Header) {
+        let slots = &self.slots;
+        let is_answered = |slot: usize| slots.get(slot).and_then(Option::as_deref).is_some_and(|call| call.answered.is_some());
+        let Some(claim) = self.claims.sound(datagram.source, datagram.destination, self.limits.flows, is_answered) else {
+            self.counters.unbound += 1;
+            return;
+        };
+        let Some(call) = self.slots.get_mut(claim.slot).and_then(Option::as_deref_mut) else {
+            self.counters.unbound += 1;
+            return;
+        };
+        self.counters.rtp_packets += 1;
+        let Some(coding) = call.coding(claim.side, header.payload_type) else {
+            self.counters.rtp_unknown_type += 1;
+            return;
+        };
+        let mut sink = Sink {
+            call: call.id,
+            side: claim.side,
+            answered: call.answered,
+            out: &mut self.out,
+            counters: &mut self.counters,
+            limits: &self.limits,
+        };
+        let leg = call.legs[claim.side.index()].get_or_insert_default();
+        leg.push(datagram, header, coding, &mut sink);
+        if leg.is_waiting() && !std::mem::replace(&mut call.waiting, true) {
+            self.waiting.push(claim.slot);
+        }
+    }
+
+    fn advance_legs(&mut self, slot: usize, now: Wall) {
+        let Some(call) = self.slots.get_mut(slot).and_then(Option::as_deref_mut) else { return };
+        if !call.waiting {
+            return;
+        }
+        let mut waiting = false;
+        for side in Side::BOTH {
+            if let Some(leg) = &mut call.legs[side.index()] {
+                let mut sink = Sink {
+                    call: call.id,
+                    side,
+                    answered: call.answered,
+                    out: &mut self.out,
+                    counters: &mut self.counters,
+                    limits: &self.limits,
+                };
+                leg.advance(now, &mut sink);
+                waiting |= leg.is_waiting();
+            }
+        }
+        call.waiting = waiting;
+        if waiting {
+            self.waiting.push(slot);
+        }
+    }
+
+    fn call(&self, slot: usize) -> Option<&CallState> {
+        self.slots.get(slot).and_then(Option::as_deref)
+    }
+
+    fn number(&mut self) -> Call {
+        let call = Call(self.next_call);
+        self.next_call += 1;
+        self.counters.calls += 1;
+        call
+    }
+
+    /// Takes a call into the table; where it is full, another one goes.
+    fn open(&mut self, key: u64, call: impl FnOnce(Call) -> CallState) -> usize {
+        if self.keys.len() >= self.limits.calls.max(1) {
+            self.evict();
+        }
+        let id = self.number();
+        let call = Box::new(call(id));
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.slots[slot] = Some(call);
+                slot
+            }
+            None => {
+                self.slots.push(Some(call));
+                self.slots.len() - 1
+            }
+        };
+        self.keys.insert(key, slot);
+        self.unanswered.push_back((slot, id));
+        self.counters.calls_open += 1;
+        slot
+    }
+
+    fn evict(&mut self) {
+        let mut victim = None;
+        while let Some((slot, id)) = self.unanswered.pop_front() {
+            if self.call(slot).is_some_and(|call| call.id == id && call.answered.is_none()) {
+                victim = Some(slot);
+                break;
+            }
+        }
+        let victim = victim.or_else(|| {
+            let open = self.slots.iter().enumerate().filter_map(|(slot, call)| call.as_deref().map(|call| (slot, call)));
+            open.min_by_key(|(_, call)| (call.legs_heard(), call.last())).map(|(slot, _)| slot)
+        });
+        if let Some((slot, at)) = victim.and_then(|slot| self.call(slot).map(|call| (slot, call.last()))) {
+            self.counters.calls_evicted += 1;
+            self.end(slot, at, EndCause::Evicted);
+        }
+    }
+
+    /// Ends a call: its last sound goes out, then the event, then nothing more.
+    fn end(&mut self, slot: usize, at: Wall, cause: EndCause) {
+        let Some(mut call) = self.slots.get_mut(slot).and_then(Option::take) else { return };
+        self.free.push(slot);
+        self.keys.remove(&call.key);
+        for (side, address) in std::mem::take(&mut call.claimed) {
+            self.claims.remove(address, Claim { slot, side });
+        }
+        let [calling, called] = std::mem::take(&mut call.legs);
+        let mut finish = |side, leg: Option<Box<Leg>>| {
+            leg.and_then(|leg| {
+                leg.finish(&mut Sink {
+                    call: call.id,
+                    side,
+                    answered: call.answered,
+                    out: &mut self.out,
+                    counters: &mut self.counters,
+                    limits: &self.limits,
+                })
+            })
+        };
+        let streams = [finish(Side::Calling, calling), finish(Side::Called, called)];
+        let at = at.max(call.answered.unwrap_or(call.offered));
+        self.out.push_back(Output::Event(CallEvent::Ended { call: call.id, at, cause, streams }));
+        self.counters.calls_open = self.counters.calls_open.saturating_sub(1);
+        self.ended.insert(call.key, (at, call.cseq));
+        self.ended_order.push_back((at, call.key));
+        if self.ended_order.len() > self.limits.calls {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget(&mut self, now: Wall) {
+        while self.ended_order.front().is_some_and(|(at, _)| now.since(*at) > self.limits.transaction_micros) {
+            self.forget_oldest();
+        }
+        // What was answered or ended since it was put here is dead weight.
+        if self.unanswered.len() > 2 * self.slots.len() + 64 {
+            let slots = &self.slots;
+            let is_open = |(slot, id): &(usize, Call)| {
+                slots.get(*slot).and_then(Option::as_deref).is_some_and(|call| call.id == *id && call.answered.is_none())
+            };
+            self.unanswered.retain(is_open);
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((at, key)) = self.ended_order.pop_front()
+            && self.ended.get(&key).is_some_and(|(ended, _)| *ended == at)
+        {
+            self.ended.remove(&key);
+        }
+    }
+
+    /// Brings the addresses by which packets find a call in line with what its sides have said. It stands after every change.
+    fn claim(&mut self, slot: usize) {
+        let Some(call) = self.slots.get_mut(slot).and_then(Option::as_deref_mut) else { return };
+        call.known = [None; 2];
+        let (wanted, left_out) = call.addresses(self.limits.addresses);
+        self.counters.addresses_left_out += left_out as u64;
+        let old = std::mem::take(&mut call.claimed);
+        for (side, address) in old.iter().filter(|claim| !wanted.contains(claim)) {
+            self.claims.remove(*address, Claim { slot, side: *side });
+        }
+        for (side, address) in wanted.iter().filter(|claim| !old.contains(claim)) {
+            self.claims.add(*address, Claim { slot, side: *side });
+        }
+        call.claimed = wanted;
+    }
+
+    /// An event of a call that goes on: what its legs hold back goes out first.
+    fn event(&mut self, slot: usize, event: CallEvent) {
+        if let Some(call) = self.slots.get_mut(slot).and_then(Option::as_deref_mut) {
+            for side in Side::BOTH {
+                if let Some(leg) = &mut call.legs[side.index()] {
+                    leg.flush(&mut Sink {
+                        call: call.id,
+                        side,
+                        answered: call.answered,
+                        out: &mut self.out,
+                        counters: &mut self.counters,
+                        limits: &self.limits,
+                    });
+                }
+            }
+        }
+        self.out.push_back(Output::Event(event));
+    }
+
+    fn hash(&self, parts: [&[u8]; 2]) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        for part in parts {
+            hasher.write_usize(part.len());
+            hasher.write(part);
+        }
+        hasher.finish()
+    }
+}

@@ -1,0 +1,318 @@
+//! SIP messages move calls on (RFC 3261 sections 9, 12 to 15; RFC 3264; RFC 3311).
+//!
+//! A listener sees what passes its mirror: the same message on two legs of a proxy, retransmissions, forks, perhaps one direction
+//! alone. So every step may come again or not at all, and none does harm twice.
+
+use sotto_private::{CallEvent, EndCause, Side, Wall};
+
+use super::Calls;
+use super::call::{Branch, BranchState, CallState, Transaction};
+use crate::sdp::{self, Description};
+use crate::sip::{Address, Message, Start, party};
+use crate::{Fault, FaultKind};
+
+/// A message of a known call, and who sent the request that it is or answers.
+struct Step<'a> {
+    message: &'a Message<'a>,
+    at: Wall,
+    slot: usize,
+    requester: Side,
+    /// Hash of the called side's tag; `None` where the message has none yet.
+    called_tag: Option<u64>,
+}
+
+impl Calls {
+    pub(super) fn sip(&mut self, message: &Message<'_>, at: Wall, packet: u64) {
+        let (from, to) = (Address::of(message.from), Address::of(message.to));
+        let keys = [from, to].map(|party| self.hash([message.call_id, party.tag]));
+        let slot = |key| self.keys.get(&key).copied();
+        let found = slot(keys[0]).map(|slot| (slot, Side::Calling)).or_else(|| slot(keys[1]).map(|slot| (slot, Side::Called)));
+        let description = self.description(message, packet);
+        let Some((slot, requester)) = found else {
+            match message.start {
+                Start::Request { method: b"INVITE", uri } if to.tag.is_empty() => {
+                    let called = if to.uri.is_empty() { Address::of(uri).uri } else { to.uri };
+                    self.offered(message, at, keys[0], from.uri, called, description);
+                }
+                // The tail of a call that is over: the answer to its BYE, the ACK to its refusal.
+                _ if keys.iter().any(|key| self.ended.contains_key(key)) => {}
+                _ if matches!(message.method, b"INVITE" | b"ACK" | b"BYE" | b"CANCEL" | b"UPDATE" | b"PRACK") => {
+                    self.counters.sip_strays += 1;
+                }
+                _ => {}
+            }
+            return;
+        };
+        let called = if requester == Side::Calling { to.tag } else { from.tag };
+        let called_tag = (!called.is_empty()).then(|| self.hash([b"tag", called]));
+        let Some(call) = self.state(slot) else { return };
+        if call.answered.is_some() && called_tag.is_some() && call.called_tag.is_some() && called_tag != call.called_tag {
+            // Another fork, answered too late or given up (RFC 3261 section 13.2.2.4).
+            self.counters.sip_strays += 1;
+            return;
+        }
+        call.signalled = call.signalled.max(at);
+        let step = Step { message, at, slot, requester, called_tag };
+        match (message.start, message.method) {
+            (Start::Request { .. }, b"INVITE") => self.invite(&step, description),
+            (Start::Request { .. }, b"UPDATE") => self.offer(&step, true, description),
+            (Start::Request { .. }, b"ACK") => self.ack(&step, description),
+            (Start::Request { .. }, b"PRACK") => self.prack(&step, description),
+            (Start::Request { .. }, b"CANCEL") => self.cancel(&step),
+            (Start::Request { .. }, b"BYE") => self.end(slot, at, EndCause::HungUp),
+            (Start::Response { code }, b"INVITE") => self.invite_response(&step, code, description),
+            (Start::Response { code }, b"UPDATE") => self.offer_response(&step, code, true, description),
+            _ => {}
+        }
+    }
+
+    fn state(&mut self, slot: usize) -> Option<&mut CallState> {
+        self.slots.get_mut(slot).and_then(Option::as_deref_mut)
+    }
+
+    /// The session description that a message carries, if it can be read.
+    fn description(&mut self, message: &Message<'_>, packet: u64) -> Option<Description> {
+        self.counters.bodies_cut += u64::from(message.body.is_none());
+        match sdp::parse(message.sdp()?) {
+            Ok(description) => {
+                self.counters.sdp_media_left_out += description.media_left_out as u64;
+                Some(description)
+            }
+            Err(error) => {
+                self.counters.sdp_malformed += 1;
+                self.fault = Some(Fault { packet, kind: FaultKind::Sdp(error) });
+                None
+            }
+        }
+    }
+
+    /// An INVITE that opens a dialog.
+    fn offered(&mut self, message: &Message<'_>, at: Wall, key: u64, from: &[u8], to: &[u8], description: Option<Description>) {
+        if let Some((ended, cseq)) = self.ended.get(&key)
+            && at.since(*ended) <= self.limits.transaction_micros
+            && message.cseq <= *cseq
+        {
+            self.counters.sip_strays += 1;
+            return;
+        }
+        let slot = self.open(key, |id| CallState::new(id, key, message.cseq, at));
+        let branch = self.hash([b"branch", message.branch]);
+        let Some(call) = self.state(slot) else { return };
+        let id = call.id;
+        call.branches.push(Branch { hash: branch, state: BranchState::Open });
+        if let Some(description) = description {
+            call.describe(Side::Calling, Transaction { requester: Side::Calling, cseq: message.cseq, update: false }, description);
+        }
+        self.claim(slot);
+        let (calling, called) = (party(from, message.asserted), party(to, None));
+        self.event(slot, CallEvent::Offered { call: id, at, calling, called });
+    }
+
+    /// An INVITE of a call that is known: a copy, a retry, a fork, or a new offer in its middle.
+    fn invite(&mut self, step: &Step<'_>, description: Option<Description>) {
+        let branch = self.hash([b"branch", step.message.branch]);
+        let most = self.limits.branches;
+        let Some(call) = self.state(step.slot) else { return };
+        let cseq = step.message.cseq;
+        if call.answered.is_some() || step.requester == Side::Called {
+            if step.requester == Side::Called || cseq > call.cseq {
+                self.offer(step, false, description);
+            }
+            return;
+        }
+        if cseq < call.cseq {
+            return;
+        }
+        if cseq > call.cseq {
+            // With credentials (RFC 3261 section 22.2), to another target, or with what was missing: the same call goes on.
+            call.cseq = cseq;
+            call.branches.clear();
+            call.ending = None;
+        }
+        if !call.branches.iter().any(|known| known.hash == branch) && call.branches.len() < most {
+            call.branches.push(Branch { hash: branch, state: BranchState::Open });
+            call.ending = None;
+        }
+        if let Some(description) = description {
+            call.describe(Side::Calling, Transaction { requester: Side::Calling, cseq, update: false }, description);
+            self.claim(step.slot);
+        }
+    }
+
+    fn invite_response(&mut self, step: &Step<'_>, code: u16, description: Option<Description>) {
+        let Some(call) = self.state(step.slot) else { return };
+        if step.requester == Side::Called || (call.answered.is_some() && step.message.cseq > call.cseq) {
+            self.offer_response(step, code, false, description);
+            return;
+        }
+        if step.message.cseq < call.cseq {
+            return;
+        }
+        let origin = Transaction { requester: Side::Calling, cseq: step.message.cseq, update: false };
+        if call.answered.is_some() {
+            // The 200 again, perhaps with another address on another leg.
+            if let Some(description) = description.filter(|_| (200..300).contains(&code)) {
+                call.describe(Side::Called, origin, description);
+                self.claim(step.slot);
+            }
+            return;
+        }
+        match code {
+            ..200 => {
+                if code > 100 && call.branches.iter().any(|branch| branch.state == BranchState::Open) {
+                    call.ending = None;
+                }
+                let rings = matches!(code, 180 | 183) && !std::mem::replace(&mut call.ringing, true);
+                let id = call.id;
+                if let Some(description) = description {
+                    call.describe(Side::Called, origin, description);
+                    self.claim(step.slot);
+                }
+                if rings {
+                    self.event(step.slot, CallEvent::Ringing { call: id, at: step.at });
+                }
+            }
+            200..300 => self.answered(step, description),
+            _ => self.failed(step, code),
+        }
+    }
+
+    fn answered(&mut self, step: &Step<'_>, description: Option<Description>) {
+        let Some(call) = self.state(step.slot) else { return };
+        if let Some(description) = description {
+            let origin = Transaction { requester: Side::Calling, cseq: step.message.cseq, update: false };
+            // Of all forks that rang, the one that answered counts.
+            call.sides[Side::Called.index()].origin = None;
+            call.describe(Side::Called, origin, description);
+        }
+        call.called_tag = step.called_tag;
+        call.ending = None;
+        let id = call.id;
+        let called = step.message.asserted.map(|asserted| party(Address::of(step.message.to).uri, Some(asserted)));
+        self.claim(step.slot);
+        self.claims.reconsider();
+        // What waits in the legs came before the answer, and goes out, uncounted as sound, before it.
+        self.event(step.slot, CallEvent::Answered { call: id, at: step.at, called });
+        if let Some(call) = self.state(step.slot) {
+            call.answered = Some(step.at);
+        }
+    }
+
+    /// A final answer other than 200. The call is over when all its branches are, unless the caller will try again.
+    fn failed(&mut self, step: &Step<'_>, code: u16) {
+        let hash = self.hash([b"branch", step.message.branch]);
+        let Some(call) = self.state(step.slot) else { return };
+        for branch in call.branches.iter_mut().filter(|branch| branch.hash == hash) {
+            branch.state = BranchState::Failed;
+        }
+        let cause = if code == 487 { EndCause::Cancelled } else { EndCause::Rejected };
+        // A redirection, a challenge, a timer too short and their kin are answered with another INVITE (RFC 3261 section 8.1.3).
+        let retried = matches!(code, 300..=399 | 401 | 407 | 413 | 415 | 416 | 420 | 422 | 494);
+        if call.branches.iter().all(|branch| branch.state == BranchState::Failed) && !retried {
+            self.end(step.slot, step.at, cause);
+        } else if call.ending.is_none() || retried {
+            call.ending = Some((cause, step.at));
+        }
+    }
+
+    fn cancel(&mut self, step: &Step<'_>) {
+        let hash = self.hash([b"branch", step.message.branch]);
+        let Some(call) = self.state(step.slot) else { return };
+        if call.answered.is_some() || step.requester == Side::Called || step.message.cseq != call.cseq {
+            return;
+        }
+        for branch in call.branches.iter_mut().filter(|branch| branch.hash == hash && branch.state == BranchState::Open) {
+            branch.state = BranchState::Cancelled;
+        }
+        if call.branches.iter().all(|branch| branch.state != BranchState::Open) {
+            call.ending.get_or_insert((EndCause::Cancelled, step.at));
+        }
+    }
+
+    fn ack(&mut self, step: &Step<'_>, description: Option<Description>) {
+        let hash = self.hash([b"branch", step.message.branch]);
+        let Some(call) = self.state(step.slot) else { return };
+        let cseq = step.message.cseq;
+        if step.requester == Side::Calling && cseq == call.cseq {
+            // The ACK to a 200 has a branch of its own (RFC 3261 section 17.1.1.3): so the answer was given, where it was not seen.
+            let unseen = !step.message.branch.is_empty() && !call.branches.iter().any(|branch| branch.hash == hash);
+            if call.answered.is_none() && step.called_tag.is_some() && unseen && !call.branches.is_empty() {
+                self.answered(step, None);
+            }
+            // The answer to an offer in the 200 (RFC 3264 section 4).
+            if let (Some(call), Some(description)) = (self.state(step.slot), description) {
+                call.describe(Side::Calling, Transaction { requester: Side::Calling, cseq, update: false }, description);
+                self.claim(step.slot);
+            }
+            return;
+        }
+        let transaction = Transaction { requester: step.requester, cseq, update: false };
+        let offerer = step.requester.other();
+        let Some(answer) = description else { return };
+        let offer = call.sides[offerer.index()].offer.take_if(|(offered, _)| *offered == transaction);
+        if let Some((_, offer)) = offer {
+            call.sides[step.requester.index()].settled = Some(cseq);
+            let change = call.accept(offerer, transaction, offer, Some(answer));
+            self.changed(step, change);
+        }
+    }
+
+    /// The answer to an offer in a reliable 18x (RFC 3262 section 5).
+    fn prack(&mut self, step: &Step<'_>, description: Option<Description>) {
+        let Some(call) = self.state(step.slot) else { return };
+        let is_first = call.sides[step.requester.index()].media.is_empty();
+        if let Some(description) = description.filter(|_| is_first) {
+            let cseq = call.cseq;
+            call.describe(step.requester, Transaction { requester: Side::Calling, cseq, update: false }, description);
+            self.claim(step.slot);
+        }
+    }
+
+    /// A re-INVITE or an UPDATE: its description is offered until the answer comes.
+    fn offer(&mut self, step: &Step<'_>, update: bool, description: Option<Description>) {
+        let Some(call) = self.state(step.slot) else { return };
+        let transaction = Transaction { requester: step.requester, cseq: step.message.cseq, update };
+        let settled = call.sides[step.requester.index()].settled;
+        if let Some(description) = description.filter(|_| settled < Some(transaction.cseq)) {
+            call.offer(step.requester, transaction, description);
+            self.claim(step.slot);
+        }
+    }
+
+    fn offer_response(&mut self, step: &Step<'_>, code: u16, update: bool, description: Option<Description>) {
+        let Some(call) = self.state(step.slot) else { return };
+        let transaction = Transaction { requester: step.requester, cseq: step.message.cseq, update };
+        let state = &mut call.sides[step.requester.index()];
+        if code < 200 || state.settled >= Some(transaction.cseq) {
+            return;
+        }
+        let offer = state.offer.take_if(|(offered, _)| *offered == transaction);
+        if offer.is_some() {
+            state.settled = Some(transaction.cseq);
+        }
+        match (offer, description) {
+            (Some((_, offer)), answer) if code < 300 => {
+                let change = call.accept(step.requester, transaction, offer, answer);
+                self.changed(step, change);
+            }
+            // The request carried no offer: the 200 does, and the ACK will answer it.
+            (None, Some(offer)) if code < 300 && !update => {
+                call.offer(step.requester.other(), transaction, offer);
+                self.claim(step.slot);
+            }
+            // Refused: the session stays as it was.
+            (Some(_), _) => self.claim(step.slot),
+            (None, _) => {}
+        }
+    }
+
+    fn changed(&mut self, step: &Step<'_>, change: Option<bool>) {
+        self.claim(step.slot);
+        let Some(call) = self.state(step.slot).map(|call| call.id) else { return };
+        match change {
+            Some(true) => self.event(step.slot, CallEvent::Held { call, at: step.at }),
+            Some(false) => self.event(step.slot, CallEvent::Resumed { call, at: step.at }),
+            None => {}
+        }
+    }
+}

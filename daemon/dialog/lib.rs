@@ -1,0 +1,212 @@
+//! Which call, which party, which codec.
+//!
+//! Datagrams go in; calls and the sound of their legs come out: SIP (RFC 3261) over UDP opens, changes and ends calls, SDP (RFC
+//! 8866, 3264) says where their sound flows and in which codec, RTP (RFC 3550) is bound to them, put in order and laid on the
+//! wall clock. It only listens; nothing is ever answered.
+//!
+//! # The one rule
+//!
+//! **Nothing happens between calls.** There is no clock, no thread, no socket in here. Whoever owns a [`Dialogs`] gives it what
+//! arrived ([`Dialogs::datagram`], [`Dialogs::pcm`]) and how late it is ([`Dialogs::advance`]), and after each of these takes out
+//! everything that came of it ([`Dialogs::poll`] until `None`). The same input at the same stamps gives the same output, live or
+//! from a file. At the end of everything stands [`Dialogs::finish`].
+//!
+//! ```
+//! use sotto_dialog::{Dialogs, Limits, Output};
+//! use sotto_private::{CallEvent, Datagram, EndCause, Wall};
+//!
+//! let invite = "INVITE sip:1002@pbx.example SIP/2.0\r\n\
+//!     Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\n\
+//!     From: <sip:1001@pbx.example>;tag=a\r\n\
+//!     To: <sip:1002@pbx.example>\r\n\
+//!     Call-ID: one\r\n\
+//!     CSeq: 1 INVITE\r\n\r\n";
+//! let (phone, pbx) = ("192.0.2.1:5060".parse().unwrap(), "192.0.2.2:5060".parse().unwrap());
+//! let captured = [Datagram::new(Wall::from_micros(1_000_000), 1, phone, pbx, invite.into())];
+//!
+//! let mut dialogs = Dialogs::new(Limits::default());
+//! let mut events = Vec::new();
+//! let mut last = Wall::default();
+//! let mut drain = |dialogs: &mut Dialogs| {
+//!     while let Some(output) = dialogs.poll() {
+//!         match output {
+//!             Output::Event(event) => events.push(event),
+//!             Output::Audio(audio) => assert!(!audio.payload().is_empty()),
+//!         }
+//!     }
+//! };
+//! for datagram in captured {
+//!     last = datagram.at;
+//!     dialogs.datagram(datagram);
+//!     drain(&mut dialogs);
+//! }
+//! // Live, also whenever nothing came for a while:
+//! dialogs.advance(last.plus(20_000));
+//! drain(&mut dialogs);
+//! dialogs.finish(last, EndCause::CaptureEnded);
+//! drain(&mut dialogs);
+//!
+//! assert!(matches!(events[..], [CallEvent::Offered { .. }, CallEvent::Ended { cause: EndCause::CaptureEnded, .. }]));
+//! ```
+//!
+//! # What to rely on
+//!
+//! - Each call gives `Offered`, at most one `Ringing`, at most one `Answered`, `Held` and `Resumed` in turns, and one `Ended`, the last of it.
+//! - [`Audio`] comes between `Answered` and `Ended`. Early media (RFC 3960) is followed, so that the conversation's first
+//!   packet is in place, but its sound is dropped and counted: it is announcements, no conversation.
+//! - Within a leg, audio is in order, without duplicates, and never overlaps by more than a millisecond. The two legs of a
+//!   call come interleaved as their packets came, within the reordering time of 100 ms.
+//! - `start` follows the sender's clock by steps of one sample (125 us). Gaps and overlaps under a millisecond are that, and not loss.
+//! - No bytes make it panic, and no stream of them makes it grow beyond [`Limits`].
+
+mod calls;
+mod limits;
+mod media;
+mod recording;
+mod rtp;
+mod sdp;
+mod sip;
+
+use std::fmt;
+
+pub use sotto_private::EndCause;
+use sotto_private::{Audio, CallEvent, Datagram, Pcm, Wall};
+
+pub use limits::{Counters, Limits};
+pub use sdp::SdpError;
+pub use sip::{SipError, SipFault};
+
+use calls::Calls;
+use recording::Recording;
+
+/// What comes out.
+#[derive(Debug)]
+pub enum Output {
+    /// Something happened to a call.
+    Event(CallEvent),
+    /// A packet's worth of a leg's sound.
+    Audio(Audio),
+}
+
+/// A message that could not be read: where, and which rule it broke. Never what it said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The datagram's number in the capture.
+    pub packet: u64,
+    /// What was wrong.
+    pub kind: FaultKind,
+}
+
+/// Which parser refused a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// The SIP message itself.
+    Sip(SipError),
+    /// The session description in it.
+    Sdp(SdpError),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            FaultKind::Sip(error) => write!(formatter, "packet {}: {error}", self.packet),
+            FaultKind::Sdp(error) => write!(formatter, "packet {}: {error}", self.packet),
+        }
+    }
+}
+
+/// All calls that are open, and the sound on its way out. See [the one rule](crate#the-one-rule).
+pub struct Dialogs {
+    calls: Calls,
+    recording: Option<Recording>,
+    now: Option<Wall>,
+    leap: Option<Wall>,
+}
+
+impl Dialogs {
+    /// A stamp this far ahead of all others is believed once a second one agrees: a damaged file must not time out every call.
+    const LEAP: i64 = 600 * 1_000_000;
+
+    /// Empty, with its bounds.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self { calls: Calls::new(limits), recording: None, now: None, leap: None }
+    }
+
+    /// Takes in one UDP payload. Any bytes will do.
+    pub fn datagram(&mut self, mut datagram: Datagram) {
+        datagram.at = self.believe(datagram.at);
+        self.advance(datagram.at);
+        self.calls.datagram(datagram);
+    }
+
+    /// Takes in sound of a source without signalling. It is one call: channel 0 is the calling side, channel 1 the called one,
+    /// offered and answered at the first sample, between parties without a name (the source itself says who is who).
+    pub fn pcm(&mut self, pcm: Pcm) {
+        if self.recording.is_none() {
+            self.recording = Some(Recording::new(self.calls.open_recording(pcm.at)));
+        }
+        let (out, counters) = self.calls.output();
+        if let Some(recording) = &mut self.recording {
+            recording.pcm(&pcm, out, counters);
+        }
+    }
+
+    /// Lets time pass: what waits too long is let go, calls that are silent for too long end. Cheap; call it often.
+    pub fn advance(&mut self, now: Wall) {
+        let now = self.now.map_or(now, |before| before.max(now));
+        self.now = Some(now);
+        self.calls.advance(now);
+    }
+
+    /// Ends every open call at `at`, or where its last sound was, with [`EndCause::CaptureEnded`] or [`EndCause::Stopped`].
+    ///
+    /// A recording that was read to its end is a whole call: it ends as [`EndCause::HungUp`] where the capture ended, at its last
+    /// sample. A challenged, failed or cancelled INVITE that waits for its sequel ends as what it is.
+    pub fn finish(&mut self, at: Wall, cause: EndCause) {
+        self.calls.finish(at, cause);
+        if let Some(recording) = self.recording.take() {
+            let (out, counters) = self.calls.output();
+            recording.finish(cause, out, counters);
+        }
+        (self.now, self.leap) = (None, None);
+    }
+
+    /// The next thing that came of it all, in order; `None` when there is no more for now.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.calls.output().0.pop_front()
+    }
+
+    /// What came in so far, and what was turned away.
+    #[must_use]
+    pub const fn counters(&self) -> Counters {
+        self.calls.counters()
+    }
+
+    /// The last message that could not be read.
+    #[must_use]
+    pub const fn last_fault(&self) -> Option<Fault> {
+        self.calls.last_fault()
+    }
+
+    fn believe(&mut self, at: Wall) -> Wall {
+        let Some(now) = self.now else { return at };
+        if at.since(now) <= Self::LEAP {
+            self.leap = None;
+            return at;
+        }
+        match self.leap.replace(at) {
+            Some(before) if at.since(before).abs() <= Self::LEAP => at,
+            _ => now,
+        }
+    }
+}
+
+impl fmt::Debug for Dialogs {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Dialogs").field("counters", &self.counters()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod scenes;

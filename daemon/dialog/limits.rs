@@ -1,0 +1,111 @@
+//! Every bound of this crate, in one place, and every count of what the bounds and the rules turned away.
+
+/// How much state is kept and how long is waited. At each cap something defined happens, and it is counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Calls open at once. At the cap the oldest unanswered call is given up, else the answered call with the fewest legs heard
+    /// that has been quiet the longest ([`EndCause::Evicted`](sotto_private::EndCause::Evicted)).
+    pub calls: usize,
+    /// Addresses that one side of a call may use at once; further ones are not listened to.
+    pub addresses: usize,
+    /// Branches (forks, retries) of one INVITE that are followed; further ones are not waited for.
+    pub branches: usize,
+    /// Pairs of addresses remembered, calls or not; at the cap the memory starts anew, which costs time alone.
+    pub flows: usize,
+    /// Packets that may wait for an earlier one; at the cap the earlier one is given up as lost.
+    pub reorder_packets: usize,
+    /// How long a packet may wait for an earlier one, microseconds.
+    pub reorder_micros: i64,
+    /// Packets of a source on probation, or of a doubtful clock, that are held; at the cap the oldest is dropped, or the
+    /// clock decided.
+    pub held_packets: usize,
+    /// How long the current source must have been silent before another SSRC takes its place, microseconds.
+    pub source_micros: i64,
+    /// After this time without an answer a call is over, microseconds (RFC 3261 section 16.6, timer C, and room).
+    pub unanswered_micros: i64,
+    /// How long a failed, challenged or cancelled INVITE may wait for its sequel, microseconds (64*T1, RFC 3261 section 17.1.1).
+    pub transaction_micros: i64,
+    /// After this time without a packet of a call that was heard before, it is over, microseconds.
+    pub silence_micros: i64,
+    /// The same for a call on hold, microseconds.
+    pub held_call_micros: i64,
+    /// The same for a call of which no sound was ever seen, only signalling, microseconds.
+    pub signalling_only_micros: i64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const SECOND: i64 = 1_000_000;
+        Self {
+            calls: 20_000,
+            addresses: 8,
+            branches: 16,
+            flows: 131_072,
+            reorder_packets: 16,
+            reorder_micros: 100_000,
+            held_packets: 64,
+            source_micros: 300_000,
+            unanswered_micros: 300 * SECOND,
+            transaction_micros: 32 * SECOND,
+            silence_micros: 120 * SECOND,
+            held_call_micros: 3_600 * SECOND,
+            signalling_only_micros: 4 * 3_600 * SECOND,
+        }
+    }
+}
+
+/// What came in, and what was turned away and why. Every datagram is counted once under `sip_messages`, `sip_malformed`,
+/// `rtcp`, `not_media`, `unbound`, or under `rtp_packets`; the lines below `rtp_packets` say what became of those.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Calls seen.
+    pub calls: u64,
+    /// Calls open now.
+    pub calls_open: u64,
+    /// Calls given up because the table was full.
+    pub calls_evicted: u64,
+    /// SIP messages read.
+    pub sip_messages: u64,
+    /// SIP messages that could not be read.
+    pub sip_malformed: u64,
+    /// SIP messages that belong to no call known here (a dialog that began before the capture, a fork that lost).
+    pub sip_strays: u64,
+    /// Bodies that were cut before their end, and not used.
+    pub bodies_cut: u64,
+    /// Session descriptions that could not be read.
+    pub sdp_malformed: u64,
+    /// Media lines beyond the sixteenth of a description.
+    pub sdp_media_left_out: u64,
+    /// Addresses beyond a side's cap.
+    pub addresses_left_out: u64,
+    /// RTCP packets (RFC 5761 section 4).
+    pub rtcp: u64,
+    /// Datagrams that are neither SIP nor RTP nor RTCP (STUN, DTLS, DNS, keep-alives, and so on).
+    pub not_media: u64,
+    /// RTP-like datagrams between addresses that no call named.
+    pub unbound: u64,
+    /// RTP packets of calls.
+    pub rtp_packets: u64,
+    /// Of them: passed on as sound.
+    pub rtp_sound: u64,
+    /// Of them: telephone events and comfort noise.
+    pub rtp_silent: u64,
+    /// Of them: heard before the answer, and dropped.
+    pub rtp_early: u64,
+    /// Of them: a codec that is not decoded here.
+    pub rtp_undecodable: u64,
+    /// Of them: encrypted (SRTP).
+    pub rtp_encrypted: u64,
+    /// Of them: a payload type that nobody negotiated.
+    pub rtp_unknown_type: u64,
+    /// Of them: seen before (a duplicate, a copy on another mirrored leg).
+    pub rtp_duplicated: u64,
+    /// Of them: too late to be put in order.
+    pub rtp_late: u64,
+    /// Of them: from a source beside the one that the call listens to.
+    pub rtp_other_source: u64,
+    /// Of them: from a source that never got past probation (RFC 3550 appendix A.1).
+    pub rtp_probation: u64,
+    /// Of them: empty, or longer than any sender packs.
+    pub rtp_odd_size: u64,
+}

@@ -1,0 +1,153 @@
+//! From a packet's two addresses to the leg that it belongs to.
+//!
+//! A party's session description names where it wants to receive. A packet *to* that address is the other party's sound; a packet
+//! *from* it is the party's own (phones send from where they receive, RFC 4961). Either is enough: with a media relay or behind NAT
+//! only one of the two addresses of a path was ever named.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+use sotto_private::Side;
+
+/// A side of a call receives at an address; or, of a packet: this is that side's sound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Claim {
+    pub(crate) slot: usize,
+    pub(crate) side: Side,
+}
+
+/// Claims to one address that are kept; the oldest goes.
+const CLAIMS: usize = 8;
+
+/// All addresses of all open calls, and a memory of the paths between them.
+#[derive(Debug, Default)]
+pub(crate) struct Claims {
+    addresses: HashMap<SocketAddr, Vec<Claim>>,
+    flows: HashMap<[u8; 36], Flow>,
+    /// Counts every change after which a known path may lead elsewhere.
+    version: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Flow {
+    version: u64,
+    sound: Option<Claim>,
+}
+
+impl Claims {
+    pub(crate) fn add(&mut self, address: SocketAddr, claim: Claim) {
+        let claims = self.addresses.entry(address).or_default();
+        if claims.len() == CLAIMS {
+            claims.remove(0);
+        }
+        claims.push(claim);
+        self.version += 1;
+    }
+
+    pub(crate) fn remove(&mut self, address: SocketAddr, claim: Claim) {
+        if let Some(claims) = self.addresses.get_mut(&address) {
+            claims.retain(|other| *other != claim);
+            if claims.is_empty() {
+                self.addresses.remove(&address);
+            }
+            self.version += 1;
+        }
+    }
+
+    /// Whether no address is claimed.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.addresses.is_empty()
+    }
+
+    /// A call was answered, which gives its claims more weight.
+    pub(crate) const fn reconsider(&mut self) {
+        self.version += 1;
+    }
+
+    /// Whose sound a packet is.
+    pub(crate) fn sound(
+        &mut self,
+        source: SocketAddr,
+        destination: SocketAddr,
+        most: usize,
+        is_answered: impl Fn(usize) -> bool,
+    ) -> Option<Claim> {
+        let key = path(source, destination);
+        if let Some(flow) = self.flows.get(&key)
+            && flow.version == self.version
+        {
+            return flow.sound;
+        }
+        let sound = self.find(source, destination, is_answered);
+        if self.flows.len() >= most {
+            self.flows.clear();
+        }
+        self.flows.insert(key, Flow { version: self.version, sound });
+        sound
+    }
+
+    /// Of several calls at an address: the one that named both ends, else one that is answered, else the newest. An INVITE alone
+    /// cannot take a running call's sound away.
+    fn find(&self, source: SocketAddr, destination: SocketAddr, is_answered: impl Fn(usize) -> bool) -> Option<Claim> {
+        let at = |address| self.addresses.get(address).map(Vec::as_slice).unwrap_or_default();
+        let (to, from) = (at(&destination), at(&source));
+        let sounds = from.iter().copied().chain(to.iter().map(|claim| Claim { slot: claim.slot, side: claim.side.other() }));
+        sounds.enumerate().max_by_key(|(order, sound)| (is_answered(sound.slot), is_both(from, to, *sound), *order)).map(|(_, sound)| sound)
+    }
+}
+
+fn is_both(from: &[Claim], to: &[Claim], sound: Claim) -> bool {
+    let receiver = Claim { slot: sound.slot, side: sound.side.other() };
+    from.contains(&sound) && to.contains(&receiver)
+}
+
+fn path(source: SocketAddr, destination: SocketAddr) -> [u8; 36] {
+    let mut key = [0; 36];
+    let (from, to) = key.split_at_mut(18);
+    for (half, address) in [(from, source), (to, destination)] {
+        let ip = match address.ip() {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+            IpAddr::V6(ip) => ip,
+        };
+        let (ip_bytes, port) = half.split_at_mut(16);
+        ip_bytes.copy_from_slice(&ip.octets());
+        port.copy_from_slice(&address.port().to_be_bytes());
+    }
+    key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn either_end_is_enough_and_the_later_call_has_the_address() {
+        let (phone, relay, other) = (address("192.0.2.1:4000"), address("192.0.2.9:5000"), address("203.0.113.5:1024"));
+        let mut claims = Claims::default();
+        let find = |claims: &mut Claims, from, to| claims.sound(from, to, 100, |_| true);
+        assert_eq!(find(&mut claims, phone, relay), None);
+        claims.add(phone, Claim { slot: 0, side: Side::Calling });
+        claims.add(relay, Claim { slot: 0, side: Side::Called });
+        let calling = Some(Claim { slot: 0, side: Side::Calling });
+        let called = Some(Claim { slot: 0, side: Side::Called });
+        assert_eq!(find(&mut claims, phone, relay), calling);
+        assert_eq!(find(&mut claims, relay, phone), called);
+        assert_eq!(find(&mut claims, other, relay), calling, "the caller behind NAT");
+        assert_eq!(find(&mut claims, relay, other), called);
+        assert_eq!(find(&mut claims, other, address("203.0.113.5:9")), None);
+
+        claims.add(phone, Claim { slot: 1, side: Side::Calling });
+        assert_eq!(find(&mut claims, other, phone), Some(Claim { slot: 1, side: Side::Called }), "the newest");
+        assert_eq!(find(&mut claims, relay, phone), called, "but for the path that only the older one named");
+        let ringing = claims.find(other, phone, |slot| slot == 0);
+        assert_eq!(ringing, called, "an answered call goes before one that rings");
+        claims.remove(phone, Claim { slot: 0, side: Side::Calling });
+        claims.remove(relay, Claim { slot: 0, side: Side::Called });
+        assert_eq!(find(&mut claims, relay, phone), Some(Claim { slot: 1, side: Side::Called }));
+    }
+}

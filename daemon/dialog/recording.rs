@@ -1,0 +1,54 @@
+//! Sound from a source without signalling: a wav file, a sound card. One source is one call.
+
+use std::collections::VecDeque;
+
+use sotto_private::{Audio, Call, CallEvent, Codec, Encoding, EndCause, Pcm, Side, StreamFacts, Wall};
+
+use crate::Output;
+use crate::limits::Counters;
+
+#[derive(Debug)]
+pub(crate) struct Recording {
+    call: Call,
+    end: Wall,
+    blocks: [u64; 2],
+}
+
+impl Recording {
+    pub(crate) const fn new((call, start): (Call, Wall)) -> Self {
+        Self { call, end: start, blocks: [0; 2] }
+    }
+
+    pub(crate) fn pcm(&mut self, pcm: &Pcm, out: &mut VecDeque<Output>, counters: &mut Counters) {
+        let side = match pcm.channel {
+            0 => Side::Calling,
+            1 => Side::Called,
+            _ => {
+                counters.not_media += 1;
+                return;
+            }
+        };
+        let payload = pcm.samples().iter().flat_map(|sample| sample.to_le_bytes()).collect();
+        let audio = Audio::new(self.call, side, pcm.number, pcm.at, Encoding::Linear { rate: pcm.rate }, payload);
+        self.end = self.end.max(audio.end());
+        self.blocks[side.index()] += 1;
+        out.push_back(Output::Audio(audio));
+    }
+
+    pub(crate) fn finish(self, cause: EndCause, out: &mut VecDeque<Output>, counters: &mut Counters) {
+        let cause = if cause == EndCause::CaptureEnded { EndCause::HungUp } else { cause };
+        let streams = self.blocks.map(|packets| {
+            (packets > 0).then_some(StreamFacts {
+                codec: Codec::Linear,
+                packets,
+                lost: 0,
+                reordered: 0,
+                duplicated: 0,
+                jitter_micros: 0,
+                undecodable: 0,
+            })
+        });
+        counters.calls_open = counters.calls_open.saturating_sub(1);
+        out.push_back(Output::Event(CallEvent::Ended { call: self.call, at: self.end, cause, streams }));
+    }
+}

@@ -1,0 +1,127 @@
+//! From, To and P-Asserted-Identity: the address in them and its tag.
+
+use sotto_private::Party;
+
+use super::message::{first_value, parameter, position_outside};
+
+/// A name-addr or addr-spec (RFC 3261 section 20.10) with its tag.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Address<'a> {
+    /// The URI without its parameters and headers.
+    pub(crate) uri: &'a [u8],
+    /// The tag; empty where there is none.
+    pub(crate) tag: &'a [u8],
+}
+
+impl<'a> Address<'a> {
+    /// The first address of a header's value. What cannot be read is empty.
+    pub(crate) fn of(value: &'a [u8]) -> Self {
+        let value = first_value(value);
+        let tag = parameter(value, b"tag").unwrap_or_default();
+        let uri = match position_outside(value, b'<') {
+            Some(open) => {
+                let rest = value.get(open + 1..).unwrap_or_default();
+                rest.split(|byte| *byte == b'>').next().unwrap_or_default()
+            }
+            None => value,
+        };
+        Self { uri: bare(uri), tag }
+    }
+}
+
+/// Who a party is, by From or To and, where it is there, P-Asserted-Identity (RFC 3325 section 9.1).
+pub(crate) fn party(address: &[u8], asserted: Option<&[u8]>) -> Party {
+    let asserted = asserted.map(|value| Address::of(value).uri).filter(|uri| !uri.is_empty());
+    let text = String::from_utf8_lossy(address);
+    let asserted_text = asserted.map(String::from_utf8_lossy);
+    Party::new(&text, asserted_text.as_deref(), &user(asserted.unwrap_or(address)))
+}
+
+/// A URI without parameters and headers: `sip:1001@pbx.example`.
+fn bare(uri: &[u8]) -> &[u8] {
+    let uri = uri.trim_ascii();
+    // The user part may hold both signs as its own; they end the URI only after it (RFC 3261 section 19.1.1).
+    let host = uri.iter().position(|byte| *byte == b'@').map_or(0, |at| at + 1);
+    let end = uri.iter().skip(host).position(|byte| matches!(byte, b';' | b'?')).map_or(uri.len(), |end| host + end);
+    uri.get(..end).unwrap_or_default()
+}
+
+/// The user part, without password and parameters, with its escapes resolved; for `tel:` the number. Empty where there is none.
+fn user(uri: &[u8]) -> String {
+    let colon = uri.iter().position(|byte| *byte == b':').map_or(0, |colon| colon + 1);
+    let (scheme, rest) = uri.split_at(colon);
+    let part = match rest.iter().position(|byte| *byte == b'@') {
+        Some(at) => rest.get(..at).unwrap_or_default(),
+        None if scheme.eq_ignore_ascii_case(b"tel:") => rest,
+        None => return String::new(),
+    };
+    let part = part.split(|byte| matches!(byte, b';' | b':')).next().unwrap_or_default();
+    let mut text = Vec::with_capacity(part.len());
+    let mut bytes = part.iter().copied();
+    while let Some(byte) = bytes.next() {
+        let mut ahead = bytes.clone();
+        let digits = (byte == b'%').then(|| Some((hex(ahead.next()?)?, hex(ahead.next()?)?))).flatten();
+        text.push(digits.map_or(byte, |(high, low)| high << 4 | low));
+        if digits.is_some() {
+            bytes = ahead;
+        }
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+const fn hex(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn address_and_tag_are_found_in_every_form() {
+        let cases: [(&[u8], &str, &str); 9] = [
+            (b"\"A. G. Bell\" <sip:agb@bell-telephone.com> ;tag=a48s", "sip:agb@bell-telephone.com", "a48s"),
+            (b"sip:+12125551212@server.phone2net.com;tag=887s", "sip:+12125551212@server.phone2net.com", "887s"),
+            (b"<sip:200.57.7.195:55061;user=phone>;tag=GR52RWG346-34", "sip:200.57.7.195:55061", "GR52RWG346-34"),
+            (b"\"quoted \\\" ; <x>\" <sip:u;p=1@h;user=phone?a=b>; TAG = 9", "sip:u;p=1@h", "9"),
+            (b"<tel:+15551234;phone-context=example.com>", "tel:+15551234", ""),
+            (b"<sip:a@h>, <sip:b@h>;tag=2", "sip:a@h", ""),
+            (b"<sip:never closed;tag=1", "sip:never closed", ""),
+            (b"sip:a@h;x;tag", "sip:a@h", ""),
+            (b"", "", ""),
+        ];
+        for (value, uri, tag) in cases {
+            let address = Address::of(value);
+            assert_eq!((String::from_utf8_lossy(address.uri), String::from_utf8_lossy(address.tag)), (uri.into(), tag.into()));
+        }
+    }
+
+    #[test]
+    fn the_identity_that_the_network_vouches_for_counts() {
+        let party = party(b"sip:anonymous@anonymous.invalid", Some(b"\"Desk\" <sip:1001@pbx.example;user=phone>, <tel:+15551001>"));
+        assert_eq!(party.identity(), "sip:1001@pbx.example");
+        assert_eq!(party.user.expose(), "1001");
+        assert_eq!(party.address.expose(), "sip:anonymous@anonymous.invalid");
+    }
+
+    #[test]
+    fn users_are_numbers_where_there_are_numbers() {
+        let cases: [(&[u8], &str); 7] = [
+            (b"sip:%2B1555@h", "+1555"),
+            (b"sip:1555;npdi;isub=2@h", "1555"),
+            (b"sip:user:secret@h", "user"),
+            (b"tel:+1-555", "+1-555"),
+            (b"sip:pbx.example", ""),
+            (b"sip:100%@h", "100%"),
+            (b"", ""),
+        ];
+        for (uri, expected) in cases {
+            assert_eq!(user(uri), expected);
+        }
+    }
+}

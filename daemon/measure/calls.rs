@@ -1,0 +1,380 @@
+//! The calls that are running, and what becomes of each.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use sotto_charter::{Charter, Date, Decision, Group, Parties, Site};
+use sotto_models::vad::Vad;
+use sotto_private::{
+    Audio, CATEGORIES, Call, CallEvent, Consent, EndCause, Findings, Label, Party, Reason, Side, StreamFacts, Turn, Wall,
+};
+
+use crate::categories::Lists;
+use crate::evaluate::{Heard, sides, unlabelled};
+use crate::hearing::{Hearing, Speech};
+use crate::leg::Leg;
+use crate::quality;
+use crate::words::{Answer, Job};
+
+/// How far the work goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// Decoding only: to see how fast packets become sound.
+    Decode,
+    /// Everything that the charter names.
+    Full,
+}
+
+/// What has been done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Packets decoded. Without consent this stays where it is.
+    pub frames_decoded: u64,
+    /// Packets dropped before decoding: no consent, or nothing in the charter that needs them.
+    pub frames_dropped: u64,
+    /// Seconds of sound decoded.
+    pub seconds_decoded: u64,
+    /// Turns handed out.
+    pub turns: u64,
+    /// Turns for which there was no time.
+    pub turns_shed: u64,
+}
+
+/// What comes out.
+#[derive(Debug)]
+pub enum Output {
+    /// A call began.
+    Opened(Call, Wall),
+    /// Speech that wants to be words.
+    Turn(Job),
+    /// A call is over; this is all there is to say.
+    Findings(Box<Findings>),
+}
+
+/// Measures calls.
+pub struct Measure {
+    charter: Arc<Charter>,
+    site: Arc<Site>,
+    vad: Option<Vad>,
+    depth: Depth,
+    lists: Lists,
+    calls: HashMap<Call, State>,
+    outputs: VecDeque<Output>,
+    counters: Counters,
+    decoded_samples: i64,
+}
+
+impl Measure {
+    /// For one charter and site. `vad` may be absent where the charter needs no sound.
+    #[must_use]
+    pub fn new(charter: Arc<Charter>, site: Arc<Site>, vad: Option<Vad>, depth: Depth) -> Self {
+        Self {
+            lists: Lists::new(&charter),
+            charter,
+            site,
+            vad,
+            depth,
+            calls: HashMap::new(),
+            outputs: VecDeque::new(),
+            counters: Counters::default(),
+            decoded_samples: 0,
+        }
+    }
+
+    /// What happened to a call. `today` is the day on the pipeline's clock: a purpose past its review stops.
+    pub fn event(&mut self, event: CallEvent, today: Date) {
+        match event {
+            CallEvent::Offered { call, at, calling, called } => {
+                self.outputs.push_back(Output::Opened(call, at));
+                self.calls.insert(call, State::new(at, calling, called, today));
+            }
+            CallEvent::Ringing { call, at } => self.with(call, |state, _| {
+                state.ringing.get_or_insert(at);
+            }),
+            CallEvent::Answered { call, at, called } => self.with(call, |state, terms| state.answer(at, called, terms)),
+            CallEvent::Held { call, at } => self.with(call, |state, _| state.hold(at)),
+            CallEvent::Resumed { call, at } => self.with(call, |state, _| state.resume(at)),
+            CallEvent::Ended { call, at, cause, streams } => {
+                let mut turns = Vec::new();
+                self.with(call, |state, _| state.end(call, at, cause, streams, &mut turns));
+                self.hand_out(call, turns);
+                self.finish_if_done(call);
+            }
+        }
+    }
+
+    /// One packet of sound.
+    pub fn audio(&mut self, audio: &Audio) {
+        let Some(state) = self.calls.get_mut(&audio.call) else {
+            self.counters.frames_dropped += 1;
+            return;
+        };
+        let Some(hearing) = state.hearing.as_mut().filter(|hearing| hearing.wants_sound) else {
+            self.counters.frames_dropped += 1;
+            return;
+        };
+        let vad = self.vad.as_ref().filter(|_| self.depth == Depth::Full);
+        let leg = hearing.legs[audio.side.index()].get_or_insert_with(|| Leg::new(hearing.answered));
+        let (decoded, mut turns) = (leg.decoded(), Vec::new());
+        self.counters.frames_decoded += leg.audio(audio, vad, hearing.wants_words, &mut turns);
+        self.decoded_samples += leg.decoded() - decoded;
+        self.hand_out(audio.call, turns);
+    }
+
+    /// What came of a turn that was handed out.
+    pub fn answer(&mut self, answer: Answer) {
+        let (call, side) = match &answer.0 {
+            Ok(words) => (words.call, words.side),
+            Err(turn) => *turn,
+        };
+        self.counters.turns_shed += u64::from(answer.0.is_err());
+        if let Some(state) = self.calls.get_mut(&call) {
+            state.turns_out = state.turns_out.saturating_sub(1);
+            if let Some(hearing) = &mut state.hearing {
+                match &answer.0 {
+                    Ok(words) => hearing.hear(words, &self.lists),
+                    Err(_) => hearing.speech[side.index()].turns_shed += 1,
+                }
+            }
+        }
+        self.finish_if_done(call);
+    }
+
+    /// Nobody will bring back the turns that are still out: calls that are over come out without them.
+    pub fn give_up(&mut self) {
+        let waiting: Vec<Call> = self.calls.iter().filter(|(_, state)| state.ended.is_some()).map(|(call, _)| *call).collect();
+        for call in waiting {
+            if let Some(state) = self.calls.get_mut(&call) {
+                self.counters.turns_shed += state.turns_out as u64;
+                if let Some(hearing) = &mut state.hearing {
+                    // Whose turns they were is no longer known; a score must not pretend that all was heard.
+                    for speech in &mut hearing.speech {
+                        speech.turns_shed += u32::try_from(state.turns_out).unwrap_or(u32::MAX);
+                    }
+                }
+                state.turns_out = 0;
+            }
+            self.finish_if_done(call);
+        }
+    }
+
+    /// What came out, oldest first.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        Counters { seconds_decoded: u64::try_from(self.decoded_samples / 8_000).unwrap_or(0), ..self.counters }
+    }
+
+    /// Calls that have not come out yet.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.calls.len()
+    }
+
+    fn with(&mut self, call: Call, change: impl FnOnce(&mut State, &TermsInForce<'_>)) {
+        if let Some(state) = self.calls.get_mut(&call) {
+            change(state, &TermsInForce { charter: &self.charter, site: &self.site });
+        }
+    }
+
+    fn hand_out(&mut self, call: Call, turns: Vec<Turn>) {
+        if let Some(state) = self.calls.get_mut(&call) {
+            state.turns_out += turns.len();
+            self.counters.turns += turns.len() as u64;
+            self.outputs.extend(turns.into_iter().map(|turn| Output::Turn(Job(turn))));
+        }
+    }
+
+    fn finish_if_done(&mut self, call: Call) {
+        let is_done = self.calls.get(&call).is_some_and(|state| state.ended.is_some() && state.turns_out == 0);
+        if let Some(state) = is_done.then(|| self.calls.remove(&call)).flatten()
+            && let Some(findings) = state.findings(call, &self.charter, &self.lists)
+        {
+            self.outputs.push_back(Output::Findings(Box::new(findings)));
+        }
+    }
+}
+
+struct TermsInForce<'a> {
+    charter: &'a Charter,
+    site: &'a Site,
+}
+
+/// One call.
+struct State {
+    offered: Wall,
+    ringing: Option<Wall>,
+    is_signalled: bool,
+    calling: Party,
+    called: Party,
+    today: Date,
+    label: Label,
+    team: Option<u16>,
+    line: Option<u16>,
+    consent: Consent,
+    answered: Option<Wall>,
+    held_since: Option<Wall>,
+    holds: Vec<(Wall, Wall)>,
+    hold_count: u32,
+    hearing: Option<Hearing>,
+    turns_out: usize,
+    ended: Option<(Wall, EndCause, [Option<StreamFacts>; 2])>,
+}
+
+/// More holds than this are counted but their time is no longer told apart.
+const MOST_HOLDS: usize = 1_000;
+
+impl State {
+    fn new(offered: Wall, calling: Party, called: Party, today: Date) -> Self {
+        Self {
+            offered,
+            ringing: None,
+            // A recording's parties have no names.
+            is_signalled: !(calling.is_unnamed() && called.is_unnamed()),
+            calling,
+            called,
+            today,
+            label: Label::Unlabelled,
+            team: None,
+            line: None,
+            consent: Consent::Unknown,
+            answered: None,
+            held_since: None,
+            holds: Vec::new(),
+            hold_count: 0,
+            hearing: None,
+            turns_out: 0,
+            ended: None,
+        }
+    }
+
+    fn answer(&mut self, at: Wall, called: Option<Party>, terms: &TermsInForce<'_>) {
+        if self.answered.is_some() {
+            return;
+        }
+        self.answered = Some(at);
+        let called_number = self.called.user.expose().clone();
+        let called_number = sotto_private::Private::new(called_number);
+        self.line = terms.site.line(self.called.identity());
+        if let Some(called) = called {
+            self.called = called;
+        }
+        (self.label, self.team) = match terms.site.parties(self.calling.identity(), self.called.identity()) {
+            Parties::AgentCalling(team) => (Label::AgentCalling, Some(team)),
+            Parties::AgentCalled(team) => (Label::AgentCalled, Some(team)),
+            // By a recording's format, the left channel is the agent's.
+            Parties::Unlabelled if !self.is_signalled => (Label::AgentCalling, None),
+            Parties::Unlabelled => (Label::Unlabelled, None),
+        };
+        self.consent = match terms.charter.consent(self.calling.user.expose(), called_number.expose()) {
+            Decision::Given(_) => Consent::Given,
+            Decision::AwaitingEvidence(_) | Decision::NoRule => Consent::Unknown,
+        };
+        if self.consent == Consent::Given {
+            let active = |group: Group| terms.charter.is_active(group, self.today);
+            let wants_words = Group::ALL.into_iter().any(|group| group.needs_words() && active(group))
+                || (active(Group::TalkBalance) && terms.charter.has_detail(Group::TalkBalance));
+            self.hearing = Some(Hearing {
+                answered: at,
+                label: self.label,
+                wants_sound: Group::ALL.into_iter().any(active),
+                wants_words,
+                legs: [None, None],
+                speech: [Speech::default(), Speech::default()],
+                categories: [false; CATEGORIES],
+            });
+        }
+    }
+
+    fn hold(&mut self, at: Wall) {
+        if self.answered.is_some() && self.held_since.is_none() {
+            self.held_since = Some(at);
+            self.hold_count += 1;
+        }
+    }
+
+    fn resume(&mut self, at: Wall) {
+        if let Some(since) = self.held_since.take()
+            && self.holds.len() < MOST_HOLDS
+        {
+            self.holds.push((since, at));
+        }
+    }
+
+    fn end(&mut self, call: Call, at: Wall, cause: EndCause, streams: [Option<StreamFacts>; 2], turns: &mut Vec<Turn>) {
+        self.resume(at);
+        if let Some(hearing) = &mut self.hearing {
+            for (side, leg) in Side::BOTH.into_iter().zip(&mut hearing.legs) {
+                if let Some(leg) = leg {
+                    leg.finish(call, side, turns);
+                }
+            }
+        }
+        self.ended = Some((at, cause, streams));
+    }
+
+    fn findings(self, call: Call, charter: &Charter, lists: &Lists) -> Option<Findings> {
+        let (ended, cause, streams) = self.ended?;
+        let hold_micros = self.holds.iter().map(|(from, to)| to.since(*from)).sum();
+        let sides = sides(self.label);
+        let facts = sides.map(|side| streams[side.index()].as_ref());
+        let quality = match self.label {
+            Label::Unlabelled => [Err(unlabelled(&streams)); 2],
+            _ => facts.map(quality::mos),
+        };
+        let codec = facts.into_iter().flatten().map(|stream| stream.codec).next();
+        let mut findings = Findings {
+            call,
+            offered: self.offered,
+            ringing: self.ringing,
+            answered: self.answered,
+            ended,
+            cause,
+            hold_micros,
+            hold_count: self.hold_count,
+            is_signalled: self.is_signalled,
+            label: self.label,
+            consent: self.consent,
+            team: self.team,
+            line: self.line,
+            codec,
+            streams,
+            quality,
+            scored_fraction: 0.0,
+            talk: None,
+            interruptions: None,
+            silence: None,
+            keywords: None,
+        };
+        let Some(answered) = self.answered else { return Some(findings) };
+        let call = Heard {
+            duration: ended.since(answered) / 1_000,
+            holds: self.holds.iter().map(|(from, to)| (from.since(answered) / 1_000, to.since(answered) / 1_000)).collect(),
+            streams,
+            hearing: self.hearing.as_ref(),
+        };
+        findings.scored_fraction = call.scored_fraction();
+        let group = |group: Group| {
+            let blocked = if self.consent != Consent::Given {
+                Some(Reason::Consent)
+            } else if charter.is_active(group, self.today) {
+                None
+            } else {
+                Some(Reason::ReviewOverdue)
+            };
+            charter.names(group).then_some(blocked)
+        };
+        findings.talk = group(Group::TalkBalance).map(|blocked| call.talk_balance(sides, self.label, blocked));
+        findings.interruptions = group(Group::Interruptions).map(|blocked| call.interruptions(sides, self.label, blocked));
+        findings.silence = group(Group::Silence).map(|blocked| call.silence(blocked));
+        findings.keywords = group(Group::Keywords).map(|blocked| call.keywords(lists, self.label, blocked));
+        Some(findings)
+    }
+}
+
+#[cfg(test)]
+mod tests;

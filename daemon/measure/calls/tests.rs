@@ -1,0 +1,101 @@
+use sotto_private::{Codec, Encoding};
+
+use super::*;
+
+const CHARTER: &str = r#"version = "1"
+profile = "eu"
+kpis = ["talk_balance", "silence"]
+[[consent]]
+match = "555*"
+customer = "notice"
+agent = "agreement"
+[retention]
+scores_days = 7
+[[purpose]]
+metric = "talk_balance"
+why = "a"
+basis = "b"
+review_by = "2027-05-01"
+[[purpose]]
+metric = "silence"
+why = "a"
+basis = "b"
+review_by = "2026-05-01"
+"#;
+
+const CALL: Call = Call(1);
+
+fn at(ms: i64) -> Wall {
+    Wall::from_micros(1_790_000_000_000_000 + ms * 1_000)
+}
+
+fn stream() -> StreamFacts {
+    StreamFacts { codec: Codec::Pcmu, packets: 50, lost: 0, reordered: 0, duplicated: 0, jitter_micros: 0, undecodable: 0 }
+}
+
+/// A call of one second between two numbers; both legs are heard.
+fn run(calling: &str, called: &str) -> (Measure, Findings) {
+    let site = Site::new(&[("sip:1???@*".into(), "billing".into())], &[]).unwrap();
+    let charter = Charter::parse(CHARTER).unwrap();
+    let mut measure = Measure::new(Arc::new(charter), Arc::new(site), None, Depth::Full);
+    let today = Date::constant(2026, 11, 23);
+    let party = |number: &str| if number.is_empty() { Party::unnamed() } else { Party::new(&format!("sip:{number}@pbx.example"), None, number) };
+    measure.event(CallEvent::Offered { call: CALL, at: at(0), calling: party(calling), called: party(called) }, today);
+    measure.event(CallEvent::Answered { call: CALL, at: at(1_000), called: None }, today);
+    for packet in 0..50 {
+        for side in Side::BOTH {
+            measure.audio(&Audio::new(CALL, side, 1, at(1_000 + packet * 20), Encoding::Pcmu, vec![0xff; 160]));
+        }
+    }
+    let ended = CallEvent::Ended { call: CALL, at: at(2_000), cause: EndCause::HungUp, streams: [Some(stream()); 2] };
+    measure.event(ended, today);
+    let mut findings = None;
+    while let Some(output) = measure.poll() {
+        if let Output::Findings(found) = output {
+            findings = Some(*found);
+        }
+    }
+    (measure, findings.unwrap())
+}
+
+#[test]
+fn without_consent_not_a_packet_is_decoded() {
+    let (measure, findings) = run("777123", "1001");
+    assert_eq!((measure.counters().frames_decoded, measure.counters().frames_dropped), (0, 100));
+    assert_eq!(findings.consent, Consent::Unknown);
+    assert_eq!(findings.scored_fraction, 0.0);
+    assert_eq!(findings.talk.unwrap().legs[0].talk_time_ms, Err(Reason::Consent));
+    assert_eq!(measure.open(), 0);
+}
+
+#[test]
+fn with_consent_every_packet_is() {
+    let (measure, findings) = run("555123", "1001");
+    assert_eq!((measure.counters().frames_decoded, measure.counters().frames_dropped), (100, 0));
+    assert_eq!(findings.scored_fraction, 1.0);
+    assert_eq!(findings.label, Label::AgentCalled);
+    assert_eq!(findings.talk.unwrap().legs[0].talk_time_ms.unwrap().value, 0.0);
+}
+
+#[test]
+fn a_metric_past_its_review_is_not_computed_and_says_so() {
+    let (_, findings) = run("555123", "1001");
+    assert_eq!(findings.silence.unwrap().non_talk_time_total_ms, Err(Reason::ReviewOverdue));
+    assert!(findings.interruptions.is_none(), "the charter does not name it");
+}
+
+#[test]
+fn parties_are_never_guessed() {
+    let (_, findings) = run("555123", "5559999");
+    assert_eq!(findings.label, Label::Unlabelled);
+    assert_eq!(findings.talk.unwrap().legs[0].talk_time_ms, Err(Reason::Unlabelled));
+    assert_eq!(findings.quality[0], Err(Reason::Unlabelled));
+}
+
+#[test]
+fn a_recording_says_by_its_channels_who_is_who() {
+    let (_, findings) = run("", "");
+    assert_eq!(findings.label, Label::AgentCalling);
+    assert_eq!(findings.team, None);
+    assert_eq!(findings.consent, Consent::Unknown, "no rule matches a call without numbers but `*`");
+}

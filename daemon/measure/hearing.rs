@@ -1,0 +1,52 @@
+//! What is heard of a call: it exists only with consent.
+
+use sotto_charter::thresholds::WORDS_PROBABILITY_PERCENT;
+use sotto_private::{CATEGORIES, Label, Wall, Words};
+
+use crate::categories::{Lists, Tail};
+use crate::evaluate::sides;
+use crate::leg::Leg;
+use crate::words::count_spoken;
+
+/// The part of a call's state that exists only with consent.
+pub(crate) struct Hearing {
+    pub(crate) answered: Wall,
+    pub(crate) label: Label,
+    pub(crate) wants_sound: bool,
+    pub(crate) wants_words: bool,
+    /// By side.
+    pub(crate) legs: [Option<Leg>; 2],
+    /// By side.
+    pub(crate) speech: [Speech; 2],
+    pub(crate) categories: [bool; CATEGORIES],
+}
+
+/// What a leg's words came to. The words themselves are gone.
+#[derive(Default)]
+pub(crate) struct Speech {
+    pub(crate) spoken: u32,
+    /// Sum over words of their probability.
+    pub(crate) probability: f64,
+    pub(crate) recognised: u32,
+    pub(crate) turns_heard: u32,
+    pub(crate) turns_shed: u32,
+    tail: Tail,
+}
+
+impl Hearing {
+    pub(crate) fn hear(&mut self, words: &Words, lists: &Lists) {
+        let role = usize::from(sides(self.label)[0] != words.side);
+        let speech = &mut self.speech[words.side.index()];
+        speech.turns_heard += 1;
+        for word in &words.words {
+            speech.spoken += count_spoken(word.text());
+            speech.probability += f64::from(word.probability);
+            speech.recognised += 1;
+        }
+        // Words that the recogniser hardly believes hit no list.
+        if words.mean_probability * 100.0 >= WORDS_PROBABILITY_PERCENT as f32 {
+            let texts: Vec<&str> = words.words.iter().map(sotto_private::Word::text).collect();
+            lists.look(role, words.turn, &texts, &mut speech.tail, &mut self.categories);
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! One leg of a call: encoded packets in, stretches of talk and turns for the recogniser out.
+
+use sotto_models::vad::{Vad, VadState};
+use sotto_private::{Audio, Call, Private, Side, Turn, Wall};
+
+use crate::conceal::conceal;
+use crate::decode::{RATE, decode};
+use crate::turns::{FRAME, Noticed, Segmenter, Talk};
+
+/// A hole longer than this is not filled: the timeline jumps over it.
+const LONGEST_FILLED: i64 = 500 * 8;
+/// Packets' edges may be this far off each other and still touch (rounding of time stamps).
+const TOUCHING: i64 = 5 * 8;
+/// Sound given to the recogniser before and after a turn.
+const MARGIN: usize = 240 * 8;
+/// The longest turn that the recogniser is given, sound around it included.
+const LONGEST_TURN: usize = 28_000 * 8;
+/// A turn that must be cut is cut at its likeliest pause after this.
+const CUT_FROM: usize = 16_000 * 8;
+/// The shortest turn that is worth a recogniser's time.
+const SHORTEST_TURN: usize = 250 * 8;
+/// Stretches of talk kept for a leg; more than this in one call is no conversation.
+const MOST_TALKS: usize = 20_000;
+
+/// What a leg has come to.
+pub(crate) struct Leg {
+    /// Where sample 0 of the timeline lies.
+    origin: Wall,
+    /// The next sample expected.
+    next: i64,
+    /// Decoded sound, of which less than a frame waits to be looked at; before it, enough history to conceal from.
+    sound: Private<Vec<i16>>,
+    /// How much of `sound` was looked at.
+    looked_at: usize,
+    vad: VadState,
+    segmenter: Segmenter,
+    turn: Option<OpenTurn>,
+    turns: u32,
+    talks: Vec<Talk>,
+    decoded: i64,
+    frames_decoded: u64,
+}
+
+struct OpenTurn {
+    /// Where its first sample lies.
+    start: i64,
+    samples: Private<Vec<i16>>,
+    /// The likeliest pause after [`CUT_FROM`]: its probability of speech and where.
+    pause: (f32, usize),
+}
+
+/// History kept before the sound being looked at, for concealment and for the sound before a turn.
+const HISTORY: usize = MARGIN + 300 * 8;
+
+impl Leg {
+    pub(crate) fn new(origin: Wall) -> Self {
+        Self {
+            origin,
+            next: 0,
+            sound: Private::new(Vec::new()),
+            looked_at: 0,
+            vad: VadState::new(),
+            segmenter: Segmenter::new(),
+            turn: None,
+            turns: 0,
+            talks: Vec::new(),
+            decoded: 0,
+            frames_decoded: 0,
+        }
+    }
+
+    /// Stretches of talk so far.
+    pub(crate) fn talks(&self) -> &[Talk] {
+        &self.talks
+    }
+
+    /// Samples decoded from packets.
+    pub(crate) const fn decoded(&self) -> i64 {
+        self.decoded
+    }
+
+    /// Decodes a packet. Without a detector (a benchmark of decoding) that is all.
+    pub(crate) fn audio(&mut self, audio: &Audio, vad: Option<&Vad>, keep_turns: bool, turns: &mut Vec<Turn>) -> u64 {
+        let at = audio.start.since(self.origin) * i64::from(RATE) / 1_000_000;
+        let hole = at - self.next;
+        let mut skip = 0;
+        if self.frames_decoded == 0 || hole > LONGEST_FILLED {
+            self.jump(audio, at, turns);
+        } else if hole > TOUCHING {
+            let missing = hole as usize;
+            let mut filling = Private::new(Vec::with_capacity(missing));
+            conceal(self.sound.expose(), missing, filling.expose_mut());
+            self.sound.append(filling.expose());
+            self.next += hole;
+        } else if hole < -TOUCHING {
+            skip = usize::try_from(-hole).unwrap_or(0);
+        }
+        let before = self.sound.expose().len();
+        // No codec here makes more samples than its payload has bytes.
+        self.sound.reserve(audio.payload().len());
+        decode(audio.encoding, audio.payload(), self.sound.expose_mut());
+        if skip > 0 {
+            let sound = self.sound.expose_mut();
+            let doubled = skip.min(sound.len() - before);
+            sound.drain(before..before + doubled);
+        }
+        let fresh = (self.sound.expose().len() - before) as i64;
+        self.next += fresh;
+        self.decoded += fresh;
+        self.frames_decoded += 1;
+        match vad {
+            Some(vad) => self.look(audio.call, audio.side, vad, keep_turns, turns),
+            None => self.looked_at = self.sound.expose().len(),
+        }
+        self.forget();
+        1
+    }
+
+    /// The call is over: what is being said is over too.
+    pub(crate) fn finish(&mut self, call: Call, side: Side, turns: &mut Vec<Turn>) {
+        let noticed = self.segmenter.finish();
+        self.notice(noticed, call, side, true, turns);
+    }
+
+    fn jump(&mut self, audio: &Audio, at: i64, turns: &mut Vec<Turn>) {
+        let noticed = self.segmenter.jump(at);
+        self.notice(noticed, audio.call, audio.side, true, turns);
+        self.sound = Private::new(Vec::new());
+        self.looked_at = 0;
+        self.vad = VadState::new();
+        self.next = at;
+    }
+
+    fn look(&mut self, call: Call, side: Side, vad: &Vad, keep_turns: bool, turns: &mut Vec<Turn>) {
+        while self.sound.expose().len() - self.looked_at >= FRAME {
+            let range = self.looked_at..self.looked_at + FRAME;
+            let at = self.next - (self.sound.expose().len() - range.start) as i64;
+            let mut frame = Private::new([0.0f32; FRAME]);
+            for (to, from) in frame.expose_mut().iter_mut().zip(&self.sound.expose()[range.clone()]) {
+                *to = f32::from(*from) / 32_768.0;
+            }
+            let probability = vad.probability(&mut self.vad, frame.expose());
+            let noticed = self.segmenter.frame(at, &self.sound.expose()[range.clone()], probability);
+            self.looked_at = range.end;
+            if let Some(turn) = &mut self.turn {
+                turn.samples.append(&self.sound.expose()[range.clone()]);
+                let length = turn.samples.expose().len();
+                if length >= CUT_FROM && probability <= turn.pause.0 {
+                    turn.pause = (probability, length - FRAME / 2);
+                }
+            }
+            self.notice(noticed, call, side, keep_turns, turns);
+            self.cut(call, side, turns);
+        }
+    }
+
+    fn notice(&mut self, noticed: Noticed, call: Call, side: Side, keep_turns: bool, turns: &mut Vec<Turn>) {
+        match noticed {
+            Noticed::Nothing => {}
+            Noticed::Began(start) => {
+                if keep_turns {
+                    let sound = self.sound.expose();
+                    // Sample `looked_at` of `sound` lies at this place of the timeline.
+                    let looked_at = self.next - (sound.len() - self.looked_at) as i64;
+                    let back = usize::try_from(looked_at - start).unwrap_or(0) + MARGIN;
+                    let from = self.looked_at.saturating_sub(back);
+                    let samples = sound[from..self.looked_at].to_vec();
+                    let start = looked_at - samples.len() as i64;
+                    self.turn = Some(OpenTurn { start, samples: Private::new(samples), pause: (f32::INFINITY, 0) });
+                }
+            }
+            Noticed::Ended(talk) => {
+                if self.talks.len() < MOST_TALKS {
+                    self.talks.push(talk);
+                }
+                if let Some(mut turn) = self.turn.take() {
+                    let length = usize::try_from(talk.end - turn.start).unwrap_or(0) + MARGIN;
+                    turn.samples.cut(length);
+                    if turn.samples.expose().len() >= SHORTEST_TURN {
+                        turns.push(self.turn_of(call, side, turn));
+                    }
+                }
+            }
+            Noticed::Dropped => self.turn = None,
+        }
+    }
+
+    /// A turn that grows too long is cut at its likeliest pause, and goes on.
+    fn cut(&mut self, call: Call, side: Side, turns: &mut Vec<Turn>) {
+        let Some(mut turn) = self.turn.take_if(|turn| turn.samples.expose().len() >= LONGEST_TURN) else { return };
+        let at = turn.pause.1.clamp(CUT_FROM, turn.samples.expose().len());
+        let rest = turn.samples.expose()[at..].to_vec();
+        turn.samples.cut(at);
+        self.turn = Some(OpenTurn { start: turn.start + at as i64, samples: Private::new(rest), pause: (f32::INFINITY, 0) });
+        turns.push(self.turn_of(call, side, turn));
+    }
+
+    fn turn_of(&mut self, call: Call, side: Side, turn: OpenTurn) -> Turn {
+        let number = self.turns;
+        self.turns += 1;
+        let start = self.origin.plus(turn.start * 1_000_000 / i64::from(RATE));
+        Turn { call, side, number, start, samples: turn.samples }
+    }
+
+    /// What was looked at and is too old to be needed again is wiped.
+    fn forget(&mut self) {
+        let old = self.looked_at.saturating_sub(HISTORY);
+        if old > HISTORY {
+            let kept = self.sound.expose().len() - old;
+            self.sound.expose_mut().copy_within(old.., 0);
+            self.sound.cut(kept);
+            self.looked_at -= old;
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Audio in, findings out: consent, decoding, who talks when, what was said, numbers.
+//!
+//! No IO, no threads, no clock. The caller hands in what `dialog` says, in order, and takes out [`Output`]s:
+//!
+//! - [`Output::Opened`]: a call began; its row must be durable before anything of it is counted.
+//! - [`Output::Turn`]: speech that wants to be words. The caller gives the [`Job`] to a [`Recogniser`], on whatever thread, or
+//!   sheds it where there is no time, and brings the [`Answer`] back with [`Measure::answer`].
+//! - [`Output::Findings`]: a call is over and all its turns are back.
+//!
+//! **Consent gates decoding.** Until the charter's rules say yes, encoded audio is dropped as it comes, and nothing can be
+//! decoded later because nothing was kept. [`Counters::frames_decoded`] shows it.
+
+mod calls;
+mod categories;
+mod conceal;
+mod decode;
+mod evaluate;
+mod hearing;
+mod leg;
+mod metrics;
+mod quality;
+mod turns;
+mod words;
+
+pub use calls::{Counters, Depth, Measure, Output};
+pub use words::{Answer, Job, Recogniser};

@@ -1,0 +1,134 @@
+//! A turn's sound in, its words out; and how many words a written word is when it is spoken.
+
+use sotto_models::ModelError;
+use sotto_models::resample::Upsampler;
+use sotto_models::whisper::Whisper;
+use sotto_private::{Call, Private, Side, Turn, Word, Words};
+
+/// A turn on its way to a recogniser. Opaque: whoever carries it cannot look into it.
+pub struct Job(pub(crate) Turn);
+
+/// What came of a [`Job`]. Opaque too.
+pub struct Answer(pub(crate) Result<Words, (Call, Side)>);
+
+impl Job {
+    /// There was no time for it; its sound is wiped.
+    #[must_use]
+    pub fn shed(self) -> Answer {
+        Answer(Err((self.0.call, self.0.side)))
+    }
+
+    /// How long it is, seconds.
+    #[must_use]
+    pub fn seconds(&self) -> f32 {
+        self.0.samples.expose().len() as f32 / 8_000.0
+    }
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Job")
+    }
+}
+
+/// Turns speech into words. One to a thread.
+pub struct Recogniser {
+    whisper: Whisper,
+    /// From the telephone's 8 kHz to the model's 16.
+    upsampler: Upsampler,
+}
+
+impl Recogniser {
+    /// With a loaded model.
+    ///
+    /// # Panics
+    /// Never: a factor of two is within the upsampler's range.
+    #[must_use]
+    pub fn new(whisper: Whisper) -> Self {
+        Self { whisper, upsampler: Upsampler::new(2).expect("two is within the range") }
+    }
+
+    /// The words of a turn; its sound is wiped.
+    ///
+    /// # Errors
+    /// The model failed; nothing of the turn is in the error. The answer then counts as shed.
+    pub fn recognise(&mut self, job: Job) -> (Answer, Option<ModelError>) {
+        let turn = &job.0;
+        let narrow = Private::new(turn.samples.expose().iter().map(|&sample| f32::from(sample) / 32_768.0).collect::<Vec<f32>>());
+        let wide = Private::new(self.upsampler.upsample(narrow.expose()));
+        match self.whisper.transcribe(wide.expose()) {
+            Ok(heard) => {
+                let words: Vec<Word> = heard.words.iter().map(|word| Word::new(&word.text, word.probability)).collect();
+                let count = words.len().max(1) as f32;
+                let mean_probability = words.iter().map(|word| word.probability).sum::<f32>() / count;
+                let no_speech = heard.no_speech_probability;
+                let words = Words { call: turn.call, side: turn.side, turn: turn.number, words, mean_probability, no_speech };
+                (Answer(Ok(words)), None)
+            }
+            Err(error) => (job.shed(), Some(error)),
+        }
+    }
+}
+
+/// How many words a written word is when it is spoken: the recogniser writes "25" where "twenty five" was said.
+pub(crate) fn count_spoken(written: &str) -> u32 {
+    let parts = written.split(|c: char| !(c.is_alphanumeric() || matches!(c, '\'' | '\u{2019}' | '.' | ',' | '$' | '%' | '£' | '€')));
+    parts.map(count_part).sum()
+}
+
+fn count_part(part: &str) -> u32 {
+    let currency = u32::from(part.contains(['$', '£', '€'])) + u32::from(part.contains('%'));
+    let digits: String = part.chars().filter(char::is_ascii_digit).collect();
+    if digits.is_empty() {
+        return u32::from(part.chars().any(char::is_alphanumeric));
+    }
+    let trimmed = part.trim_matches(|c: char| !c.is_alphanumeric());
+    // "3.50" is said as two numbers; "1,200" as one.
+    let numbers: u32 = trimmed.split('.').map(|number| number.chars().filter(char::is_ascii_digit).collect::<String>()).map(|number| count_number(&number)).sum();
+    numbers + currency
+}
+
+/// Words of a number in digits: long ones, and those with a leading zero, are read digit by digit.
+fn count_number(digits: &str) -> u32 {
+    let length = digits.len() as u32;
+    if length > 6 || (digits.starts_with('0') && length > 1) {
+        return length;
+    }
+    let Ok(number) = digits.parse::<u32>() else { return length };
+    match number {
+        _ if length == 0 => 0,
+        0..=20 => 1,
+        21..=99 => 1 + u32::from(!number.is_multiple_of(10)),
+        100..=999 => 2 + if number.is_multiple_of(100) { 0 } else { count_number(&(number % 100).to_string()) },
+        // Years are said in pairs: nineteen ninety nine.
+        1_100..=1_999 => count_number(&(number / 100).to_string()) + count_number(&(number % 100).to_string()),
+        _ => count_number(&(number / 1_000).to_string()) + 1 + if number.is_multiple_of(1_000) { 0 } else { count_number(&(number % 1_000).to_string()) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn written_words_count_as_they_are_spoken() {
+        for (written, spoken) in [
+            ("hello,", 1),
+            ("don't", 1),
+            ("twenty-five", 2),
+            ("25", 2),
+            ("20", 1),
+            ("105", 3),
+            ("$5", 2),
+            ("10%", 2),
+            ("1999", 3),
+            ("2,000", 2),
+            ("3.50", 2),
+            ("5550142", 7),
+            ("...", 0),
+            ("007", 3),
+        ] {
+            assert_eq!(count_spoken(written), spoken, "{written}");
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! What the signalling says of a call.
+
+use crate::{Private, Wall};
+
+/// A call as this run knows it: a running number. Never the SIP Call-ID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Call(pub u64);
+
+/// A side of a two-party call. Its leg is the sound that this side sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    /// The party that sent the INVITE (in a two-channel wav: the left channel).
+    Calling,
+    /// The party that was called (in a two-channel wav: the right channel).
+    Called,
+}
+
+impl Side {
+    /// Both sides.
+    pub const BOTH: [Self; 2] = [Self::Calling, Self::Called];
+
+    /// The other side.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Calling => Self::Called,
+            Self::Called => Self::Calling,
+        }
+    }
+
+    /// 0 for the calling side, 1 for the called one.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Calling => 0,
+            Self::Called => 1,
+        }
+    }
+}
+
+/// Who a party says it is.
+#[derive(Clone, Debug)]
+pub struct Party {
+    /// The URI of From (calling) or To (called), without parameters: `sip:1001@pbx.example`.
+    pub address: Private<String>,
+    /// The URI of P-Asserted-Identity (RFC 3325), where the network vouches for one.
+    pub asserted: Option<Private<String>>,
+    /// The user part of the identity that counts (asserted, else address): for telephone numbers, the number.
+    pub user: Private<String>,
+}
+
+impl Party {
+    /// From the texts themselves.
+    #[must_use]
+    pub fn new(address: &str, asserted: Option<&str>, user: &str) -> Self {
+        Self {
+            address: Private::new(address.to_owned()),
+            asserted: asserted.map(|text| Private::new(text.to_owned())),
+            user: Private::new(user.to_owned()),
+        }
+    }
+
+    /// A party without a name: a channel of a recording.
+    #[must_use]
+    pub fn unnamed() -> Self {
+        Self::new("", None, "")
+    }
+
+    /// Whether the party has no name.
+    #[must_use]
+    pub fn is_unnamed(&self) -> bool {
+        self.identity().is_empty()
+    }
+
+    /// The URI that counts: asserted if there is one, else From or To.
+    #[must_use]
+    pub fn identity(&self) -> &str {
+        self.asserted.as_ref().unwrap_or(&self.address).expose()
+    }
+}
+
+/// A codec as the payload type or the rtpmap names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Codec {
+    /// G.711 mu-law.
+    Pcmu,
+    /// G.711 A-law.
+    Pcma,
+    /// G.722.
+    G722,
+    /// G.729.
+    G729,
+    /// GSM full rate.
+    Gsm,
+    /// iLBC.
+    Ilbc,
+    /// AMR or AMR-WB.
+    Amr,
+    /// Opus.
+    Opus,
+    /// Linear PCM (from RTP L16, or a source without a codec).
+    Linear,
+    /// Anything else.
+    Other,
+}
+
+/// What one leg's RTP stream came to, at the call's end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StreamFacts {
+    /// The codec of most packets.
+    pub codec: Codec,
+    /// Distinct packets received.
+    pub packets: u64,
+    /// Packets that the sequence numbers promised and that never came (RFC 3550 section 6.4.1).
+    pub lost: u64,
+    /// Packets that came after a later one.
+    pub reordered: u64,
+    /// Packets that came more than once.
+    pub duplicated: u64,
+    /// Interarrival jitter (RFC 3550 section 6.4.1), its largest value, microseconds.
+    pub jitter_micros: u32,
+    /// Packets whose codec this box does not decode.
+    pub undecodable: u64,
+}
+
+/// Why a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EndCause {
+    /// A BYE (RFC 3261 section 15).
+    HungUp,
+    /// CANCEL before an answer (RFC 3261 section 9).
+    Cancelled,
+    /// A final answer of 300 to 699 to the INVITE.
+    Rejected,
+    /// Nothing was heard for as long as the limit says.
+    SilenceTimeout,
+    /// The capture ended while the call was running.
+    CaptureEnded,
+    /// The box was told to stop while the call was running.
+    Stopped,
+    /// The table of calls was full, and this one was the oldest that could be spared.
+    Evicted,
+}
+
+/// What happened to a call. Within a call, events and audio come in the order of time.
+#[derive(Debug)]
+pub enum CallEvent {
+    /// An INVITE that opens a dialog was seen.
+    Offered {
+        /// The call.
+        call: Call,
+        /// When.
+        at: Wall,
+        /// The calling party.
+        calling: Party,
+        /// The called party.
+        called: Party,
+    },
+    /// 180 or 183 (RFC 3261 section 13.2.2.1), the first of them.
+    Ringing {
+        /// The call.
+        call: Call,
+        /// When.
+        at: Wall,
+    },
+    /// The 200 to the INVITE, or the first sound of a source without signalling.
+    Answered {
+        /// The call.
+        call: Call,
+        /// When.
+        at: Wall,
+        /// The called party as the network asserts it in the answer, where it does.
+        called: Option<Party>,
+    },
+    /// One side put the other on hold (RFC 3264 section 8.4; `c=0.0.0.0` of RFC 2543 too).
+    Held {
+        /// The call.
+        call: Call,
+        /// When.
+        at: Wall,
+    },
+    /// The hold is over.
+    Resumed {
+        /// The call.
+        call: Call,
+        /// When.
+        at: Wall,
+    },
+    /// The call is over; nothing more of it comes.
+    Ended {
+        /// The call.
+        call: Call,
+        /// When.
+        at: Wall,
+        /// Why.
+        cause: EndCause,
+        /// The stream of each side ([`Side::index`]), where one was heard.
+        streams: [Option<StreamFacts>; 2],
+    },
+}
+
+impl CallEvent {
+    /// The call that it is about.
+    #[must_use]
+    pub const fn call(&self) -> Call {
+        match self {
+            Self::Offered { call, .. }
+            | Self::Ringing { call, .. }
+            | Self::Answered { call, .. }
+            | Self::Held { call, .. }
+            | Self::Resumed { call, .. }
+            | Self::Ended { call, .. } => *call,
+        }
+    }
+
+    /// When it happened.
+    #[must_use]
+    pub const fn at(&self) -> Wall {
+        match self {
+            Self::Offered { at, .. }
+            | Self::Ringing { at, .. }
+            | Self::Answered { at, .. }
+            | Self::Held { at, .. }
+            | Self::Resumed { at, .. }
+            | Self::Ended { at, .. } => *at,
+        }
+    }
+}

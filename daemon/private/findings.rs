@@ -1,0 +1,165 @@
+//! What `measure` found out about one call: exact numbers, before `redact` rounds them or keeps them back.
+
+use crate::{Call, Codec, EndCause, StreamFacts, Wall};
+
+/// How many keyword categories a charter may hold.
+pub const CATEGORIES: usize = 30;
+
+/// Why a value is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// No rule of the charter gave consent, so nothing was decoded.
+    Consent,
+    /// The purpose's date of review has passed.
+    ReviewOverdue,
+    /// Neither party or both parties match the site's `[[agents]]`.
+    Unlabelled,
+    /// Sound was heard from one party only.
+    OneLegged,
+    /// No sound was heard at all.
+    NoAudio,
+    /// The sound is in a codec that this box does not decode.
+    CodecUnsupported,
+    /// So much was lost that the value would mislead.
+    Loss,
+    /// The two legs' clocks cannot be laid on one line closely enough.
+    Jitter,
+    /// There was too little speech.
+    TooShort,
+    /// The recogniser was too unsure of the words.
+    LowConfidence,
+    /// The box could not keep up and dropped this work.
+    Shed,
+    /// RTCP, which could tell, was not heard.
+    NoRtcp,
+}
+
+/// A value, or why it is not known.
+pub type Measured<T> = Result<T, Reason>;
+
+/// A value and how far off it may be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Estimate {
+    /// The value, in the unit of its field.
+    pub value: f64,
+    /// With the group's confidence, the truth lies within this much of the value.
+    pub plus_minus: f64,
+}
+
+/// Which party is the agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Label {
+    /// The calling side is the agent.
+    AgentCalling,
+    /// The called side is the agent.
+    AgentCalled,
+    /// Neither or both match; the box does not guess.
+    Unlabelled,
+}
+
+/// What the charter's consent rules say of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consent {
+    /// A rule covers the call.
+    Given,
+    /// No rule covers the call, or the evidence that its rule asks for is not there.
+    Unknown,
+}
+
+/// Everything found out about one call. Arrays of two hold the agent's value first, then the customer's.
+#[derive(Debug)]
+pub struct Findings {
+    /// The call.
+    pub call: Call,
+    /// The INVITE.
+    pub offered: Wall,
+    /// The first 180 or 183.
+    pub ringing: Option<Wall>,
+    /// The answer.
+    pub answered: Option<Wall>,
+    /// The end.
+    pub ended: Wall,
+    /// Why it ended.
+    pub cause: EndCause,
+    /// Time on hold, microseconds.
+    pub hold_micros: i64,
+    /// How often it was put on hold.
+    pub hold_count: u32,
+    /// Whether there was signalling: a recording has none, and so no ringing, direction or quality of a line.
+    pub is_signalled: bool,
+    /// Which side is the agent.
+    pub label: Label,
+    /// Whether the charter's rules allowed decoding.
+    pub consent: Consent,
+    /// Ordinal of the team in the site's list.
+    pub team: Option<u16>,
+    /// Ordinal of the line that was called, in the site's list.
+    pub line: Option<u16>,
+    /// The codec of the call (the agent's, where the legs differ).
+    pub codec: Option<Codec>,
+    /// What each leg's stream came to; by [`crate::Side`], not by role.
+    pub streams: [Option<StreamFacts>; 2],
+    /// Listening quality of each leg by the E-model (ITU-T G.107), MOS 1..4.5.
+    pub quality: [Measured<f64>; 2],
+    /// The part of the answered time of both legs that was really analysed, 0..1.
+    pub scored_fraction: f64,
+    /// Group talk_balance; `None` where the charter does not name it.
+    pub talk: Option<TalkBalance>,
+    /// Group interruptions.
+    pub interruptions: Option<Interruptions>,
+    /// Group silence.
+    pub silence: Option<Silence>,
+    /// Group keywords.
+    pub keywords: Option<Keywords>,
+}
+
+/// Who talked how much.
+#[derive(Clone, Debug)]
+pub struct TalkBalance {
+    /// Each leg's talk, agent first.
+    pub legs: [LegTalk; 2],
+    /// The agent's longest stretch of talk, milliseconds.
+    pub longest_monologue_agent_ms: Measured<Estimate>,
+    /// Probability that each value lies within its plus-minus, 0..1.
+    pub confidence: f64,
+}
+
+/// One leg's talk.
+#[derive(Clone, Debug)]
+pub struct LegTalk {
+    /// Time talking, milliseconds; pauses under 500 ms count as talk.
+    pub talk_time_ms: Measured<Estimate>,
+    /// Words a minute of talk time.
+    pub talk_speed_wpm: Measured<Estimate>,
+}
+
+/// Who cut in on whom.
+#[derive(Clone, Debug)]
+pub struct Interruptions {
+    /// How often the agent interrupted, and the customer.
+    pub counts: [Measured<Estimate>; 2],
+    /// Time both talked, milliseconds.
+    pub overlap_ms: Measured<Estimate>,
+    /// Probability that each value lies within its plus-minus, 0..1.
+    pub confidence: f64,
+}
+
+/// When nobody talked.
+#[derive(Clone, Debug)]
+pub struct Silence {
+    /// Sum of the gaps over 3 s, hold left out, milliseconds.
+    pub non_talk_time_total_ms: Measured<Estimate>,
+    /// How many such gaps.
+    pub silence_count: Measured<Estimate>,
+    /// Probability that each value lies within its plus-minus, 0..1.
+    pub confidence: f64,
+}
+
+/// Which of the site's word lists were heard.
+#[derive(Clone, Debug)]
+pub struct Keywords {
+    /// For each category of the charter, by ordinal: heard or not.
+    pub categories: [Option<Measured<bool>>; CATEGORIES],
+    /// Probability that each answer is right, 0..1.
+    pub confidence: f64,
+}

@@ -1,0 +1,107 @@
+use sotto_private::{Call, Estimate, LegTalk, StreamFacts};
+
+use super::*;
+
+const CHARTER: &str = r#"version = "1"
+profile = "eu"
+kpis = ["talk_balance", "silence"]
+[[consent]]
+match = "*"
+customer = "notice"
+agent = "agreement"
+[retention]
+scores_days = 7
+[[purpose]]
+metric = "talk_balance"
+why = "a"
+basis = "b"
+review_by = "2030-01-01"
+[[purpose]]
+metric = "silence"
+why = "a"
+basis = "b"
+review_by = "2030-01-01"
+"#;
+
+fn findings() -> Findings {
+    let talk = LegTalk { talk_time_ms: Ok(Estimate { value: 30_049.0, plus_minus: 301.0 }), talk_speed_wpm: Ok(Estimate { value: 151.0, plus_minus: 9.0 }) };
+    Findings {
+        call: Call(1),
+        offered: Wall::from_micros(1_790_000_000_000_000),
+        ringing: None,
+        answered: Some(Wall::from_micros(1_790_000_004_000_000)),
+        ended: Wall::from_micros(1_790_000_064_049_000),
+        cause: EndCause::HungUp,
+        hold_micros: 0,
+        hold_count: 0,
+        is_signalled: true,
+        label: Label::AgentCalled,
+        consent: Consent::Given,
+        team: Some(0),
+        line: Some(2),
+        codec: None,
+        streams: [None::<StreamFacts>, None],
+        quality: [Ok(4.41), Err(Reason::OneLegged)],
+        scored_fraction: 1.0,
+        talk: Some(TalkBalance {
+            legs: [talk, LegTalk { talk_time_ms: Err(Reason::OneLegged), talk_speed_wpm: Err(Reason::OneLegged) }],
+            longest_monologue_agent_ms: Err(Reason::OneLegged),
+            confidence: 0.9,
+        }),
+        interruptions: Some(Interruptions { counts: [Ok(Estimate { value: 1.0, plus_minus: 0.0 }); 2], overlap_ms: Err(Reason::Jitter), confidence: 0.9 }),
+        silence: None,
+        keywords: None,
+    }
+}
+
+fn sealed(findings: &Findings) -> Closing {
+    let charter = Charter::parse(CHARTER).unwrap();
+    let terms = Terms { charter: &charter, models: None, now: findings.ended, made: findings.ended };
+    gate(findings, CallId { epoch: 1, seq: 1 }, terms).into_inner()
+}
+
+#[test]
+fn numbers_leave_rounded_and_only_those_agreed() {
+    let score = sealed(&findings()).score.unwrap();
+    assert_eq!(score.value(Field::CallDurationMs), Some(60_000.0));
+    assert_eq!(score.value(Field::TalkTimeAgentMs), Some(30_000.0));
+    assert_eq!(score.unavailable(Field::TalkTimeCustomerMs), Some(report::Reason::OneLegged));
+    assert_eq!(score.value(Field::TalkSpeedAgentWpm), None, "detail was not agreed");
+    assert_eq!(score.value(Field::InterruptionsAgentCount), None, "interruptions are not a kpi here");
+    assert_eq!(score.direction, Some(Direction::Inbound));
+}
+
+#[test]
+fn without_consent_neither_team_nor_line() {
+    let closing = sealed(&Findings { consent: Consent::Unknown, ..findings() });
+    assert_eq!((closing.outcome, closing.reason), (Outcome::SignallingOnly, Some(report::Reason::Consent)));
+    let score = closing.score.unwrap();
+    assert_eq!((score.team, score.line), (None, None));
+}
+
+#[test]
+fn each_end_has_its_place_in_the_ledger() {
+    let with = |answered: bool, cause| {
+        let findings = findings();
+        sealed(&Findings { answered: findings.answered.filter(|_| answered), cause, ..findings }).outcome
+    };
+    assert_eq!(with(true, EndCause::HungUp), Outcome::Scored);
+    assert_eq!(with(true, EndCause::CaptureEnded), Outcome::Interrupted);
+    assert_eq!(with(true, EndCause::Stopped), Outcome::Interrupted);
+    assert_eq!(with(true, EndCause::Evicted), Outcome::Refused);
+    assert_eq!(with(false, EndCause::Cancelled), Outcome::Unanswered);
+    assert_eq!(with(false, EndCause::CaptureEnded), Outcome::Unanswered);
+    assert_eq!(with(false, EndCause::Stopped), Outcome::Interrupted);
+}
+
+#[test]
+fn a_recording_has_no_line_to_speak_of() {
+    let score = sealed(&Findings { is_signalled: false, ..findings() }).score.unwrap();
+    assert_eq!((score.direction, score.value(Field::RingMs), score.value(Field::QualityMosAgent)), (None, None, None));
+    assert_eq!(score.value(Field::CallDurationMs), Some(60_000.0));
+}
+
+#[test]
+fn an_unanswered_call_has_no_score() {
+    assert_eq!(sealed(&Findings { answered: None, ..findings() }).score, None);
+}

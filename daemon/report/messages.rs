@@ -1,0 +1,197 @@
+//! The messages about the box itself.
+
+use serde::{Deserialize, Serialize};
+
+use crate::field::names;
+use crate::{Fingerprint, Millis, Outcome, Reason};
+
+names! {
+    /// Whether the box's uplink is connected.
+    State {
+        /// Connected.
+        Online "online",
+        /// Not connected; published by the broker, as the will, or on a clean stop.
+        Offline "offline",
+    }
+}
+
+/// `status`, retained; the will is the same with `offline`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Status {
+    /// When it was written; the will carries the time of the connection.
+    pub ts_ms: Millis,
+    /// Connected or not.
+    pub state: State,
+    /// Counts connections of this spool; the same number in the will, in `birth` and in `status`.
+    pub connection: u64,
+}
+
+/// `birth`, retained, at each connection: what runs here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Birth {
+    /// When.
+    pub ts_ms: Millis,
+    /// Counts connections.
+    pub connection: u64,
+    /// Major version of the box's software.
+    pub version_major: u16,
+    /// Minor version.
+    pub version_minor: u16,
+    /// Patch version.
+    pub version_patch: u16,
+    /// Names this spool; call ids begin with it.
+    pub epoch: Fingerprint,
+    /// The charter that the uplink renders with.
+    pub charter: Fingerprint,
+    /// Digest of the JSON Schema of `call/score`.
+    pub schema: Fingerprint,
+}
+
+/// `health`, retained: the box's state in numbers that an admin needs at 3 a.m.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize)]
+pub struct Health {
+    /// When.
+    pub ts_ms: Millis,
+    /// Counts connections.
+    pub connection: u64,
+    /// Rows that wait for their PUBACK.
+    pub backlog: u64,
+    /// Age of the oldest of them, seconds.
+    pub backlog_age_s: u64,
+    /// Rows that expired before they could be delivered.
+    pub expired_unacked: u64,
+    /// Rows that the broker will not take (too large, refused); kept, counted.
+    pub dead_letters: u64,
+    /// Rows acknowledged since the spool was created.
+    pub acked: u64,
+    /// Acknowledged although nobody subscribes (reason 0x10); they stay.
+    pub no_subscriber: u64,
+    /// Rows whose content did not hold when they were read again; kept back.
+    pub invalid_rows: u64,
+    /// Seconds since the tap last wrote its gauges; absent before it ever did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tap_age_s: Option<u64>,
+    /// What the tap says of itself.
+    #[serde(flatten)]
+    pub tap: Gauges,
+}
+
+/// What the tap says of itself: counters since it started, but for `calls_open`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gauges {
+    /// Calls running now.
+    #[serde(default)]
+    pub calls_open: u64,
+    /// Packets seen.
+    #[serde(default)]
+    pub packets: u64,
+    /// Packets that the kernel dropped before the box could read them.
+    #[serde(default)]
+    pub packets_dropped: u64,
+    /// SIP messages read.
+    #[serde(default)]
+    pub sip_messages: u64,
+    /// SIP or SDP that could not be read.
+    #[serde(default)]
+    pub sip_refused: u64,
+    /// RTP packets bound to a call.
+    #[serde(default)]
+    pub rtp_packets: u64,
+    /// RTP-like packets that belong to no call known.
+    #[serde(default)]
+    pub rtp_unbound: u64,
+    /// Turns put into words.
+    #[serde(default)]
+    pub turns: u64,
+    /// Turns dropped because the recogniser could not keep up.
+    #[serde(default)]
+    pub turns_shed: u64,
+    /// Seconds of sound decoded.
+    #[serde(default)]
+    pub audio_s: u64,
+}
+
+/// `coverage`, retained: the ledger. `calls_seen` is the sum of the outcomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Coverage {
+    /// When.
+    pub ts: Millis,
+    /// The hour that the `hour_…` numbers are of: its first millisecond.
+    pub hour: Millis,
+    /// Calls of that hour by outcome ([`Outcome::ALL`]).
+    pub hour_counts: [u64; Outcome::ALL.len()],
+    /// Calls since the spool was created, by outcome.
+    pub total_counts: [u64; Outcome::ALL.len()],
+    /// Calls of that hour that were signalling_only, by why ([`Reason::ALL`]).
+    pub hour_reasons: [u64; Reason::ALL.len()],
+    /// Rows that expired before they could be delivered, since the spool was created; counted within the outcomes.
+    pub expired_unacked: u64,
+}
+
+impl Coverage {
+    /// All calls of the hour.
+    #[must_use]
+    pub fn hour_seen(&self) -> u64 {
+        self.hour_counts.iter().sum()
+    }
+
+    /// All calls.
+    #[must_use]
+    pub fn total_seen(&self) -> u64 {
+        self.total_counts.iter().sum()
+    }
+}
+
+impl Serialize for Coverage {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeMap;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("ts_ms", &self.ts)?;
+        map.serialize_entry("hour_ms", &self.hour)?;
+        map.serialize_entry("hour_calls_seen", &self.hour_seen())?;
+        for (key, count) in HOUR_KEYS.iter().zip(self.hour_counts) {
+            map.serialize_entry(key, &count)?;
+        }
+        map.serialize_entry("calls_seen", &self.total_seen())?;
+        for (outcome, count) in Outcome::ALL.iter().zip(self.total_counts) {
+            map.serialize_entry(outcome.name(), &count)?;
+        }
+        for (key, count) in REASON_KEYS.iter().zip(self.hour_reasons) {
+            map.serialize_entry(key, &count)?;
+        }
+        map.serialize_entry("expired_unacked", &self.expired_unacked)?;
+        map.end()
+    }
+}
+
+/// Keys of the hour's counts, in the order of [`Outcome::ALL`].
+pub const HOUR_KEYS: [&str; Outcome::ALL.len()] = [
+    "hour_scored",
+    "hour_signalling_only",
+    "hour_unanswered",
+    "hour_not_sampled",
+    "hour_excluded",
+    "hour_interrupted",
+    "hour_shed",
+    "hour_refused",
+    "hour_open",
+];
+
+/// Keys of the hour's reasons, in the order of [`Reason::ALL`].
+pub const REASON_KEYS: [&str; Reason::ALL.len()] = [
+    "hour_reason_consent",
+    "hour_reason_review_overdue",
+    "hour_reason_unlabelled",
+    "hour_reason_one_legged",
+    "hour_reason_no_audio",
+    "hour_reason_codec_unsupported",
+    "hour_reason_loss",
+    "hour_reason_jitter",
+    "hour_reason_too_short",
+    "hour_reason_low_confidence",
+    "hour_reason_shed",
+    "hour_reason_no_rtcp",
+];

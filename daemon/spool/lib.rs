@@ -1,0 +1,76 @@
+//! The spool: a ledger of every call that was seen, and the scores that wait for their acknowledgement.
+//!
+//! A file of SQLite, shared by two processes: the tap begins and closes calls, the uplink sends and deletes. Each has one write
+//! connection, a [`Spool`]; whoever only looks takes a [`View`]. `schema.sql` tells what is kept and why.
+//!
+//! Everything that was returned as done is on the disk: each commit waits for it (`synchronous = FULL`, set and read back).
+//!
+//! Only what the gate has sealed is taken:
+//!
+//! ```
+//! fn keep(spool: &mut sotto_spool::Spool, closing: &sotto_redact::Sealed<sotto_report::Closing>) {
+//!     drop(spool.close(closing, 0, 0));
+//! }
+//! ```
+//!
+//! and nothing that is not, one line different:
+//!
+//! ```compile_fail,E0308
+//! fn keep(spool: &mut sotto_spool::Spool, closing: &sotto_report::Closing) {
+//!     drop(spool.close(closing, 0, 0));
+//! }
+//! ```
+//!
+//! What is private cannot even be named here:
+//!
+//! ```compile_fail,E0432
+//! use sotto_private::Words;
+//! ```
+//!
+//! ```
+//! use sotto_report::Score;
+//! ```
+//!
+//! Time is an argument: `now_ms` is the wall clock, milliseconds since 1970.
+
+mod error;
+mod ledger;
+mod open;
+mod outbox;
+mod retention;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+pub use error::SpoolError;
+pub use ledger::Batch;
+pub use outbox::{DeadLetter, Entry};
+pub use view::{Backlog, TapGauges, View};
+
+/// One process's write connection to the spool. It reads as a [`View`].
+#[derive(Debug)]
+pub struct Spool {
+    view: View,
+}
+
+impl std::ops::Deref for Spool {
+    type Target = View;
+
+    fn deref(&self) -> &View {
+        &self.view
+    }
+}
+
+impl Spool {
+    /// A transaction that holds the write lock from the start, so that it waits for another process here and nowhere later.
+    fn transaction(&mut self, doing: &'static str) -> Result<rusqlite::Transaction<'_>, SpoolError> {
+        self.view.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(SpoolError::of(doing))
+    }
+
+    const fn connection(&self) -> &Connection {
+        &self.view.connection
+    }
+}

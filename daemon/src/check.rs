@@ -1,0 +1,107 @@
+//! `sotto check`: whether everything holds together, and what will be measured of whom, and why.
+
+use serde_json::json;
+use sotto_charter::{AgentBasis, Charter, ConsentRule, CustomerBasis};
+
+use crate::End;
+use crate::config::{Places, credential};
+use crate::load::{Loaded, Models, fingerprint};
+
+/// Flags of `sotto check`.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// One JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs it: exit 0 where tap and uplink would start, 78 where they would not.
+pub(crate) fn run(places: &Places, arguments: &Arguments) -> Result<(), End> {
+    let loaded = Loaded::new(places)?;
+    let models = Models::load(places, &loaded)?;
+    if let Some(uplink) = &loaded.config.uplink {
+        crate::uplink::broker(uplink)?;
+        credential("mqtt-password").map_err(End::bad_configuration)?;
+    }
+    let Loaded { config, charter } = &loaded;
+    if arguments.json {
+        let purposes: Vec<_> = agreed(charter)
+            .map(|purpose| {
+                json!({
+                    "metric": purpose.metric.name(),
+                    "why": purpose.why,
+                    "basis": purpose.basis,
+                    "review_by": purpose.review_by.to_string(),
+                    "detail": charter.has_detail(purpose.metric),
+                })
+            })
+            .collect();
+        let report = json!({
+            "site": config.site_id,
+            "node": config.node,
+            "profile": charter.profile.name(),
+            "charter": fingerprint(&charter.digest),
+            "models": models.fingerprint,
+            "interface": config.interface,
+            "broker": config.uplink.as_ref().map(|uplink| &uplink.broker),
+            "teams": config.site.teams(),
+            "lines": config.site.lines(),
+            "categories": charter.categories.len(),
+            "consent_rules": charter.consent.len(),
+            "consent_rules_waiting_for_evidence": charter.consent.iter().filter(|rule| waits(rule)).count(),
+            "scores_days": charter.scores_days,
+            "purposes": purposes,
+        });
+        println!("{report}");
+    } else {
+        print(&loaded, &models);
+    }
+    Ok(())
+}
+
+fn agreed(charter: &Charter) -> impl Iterator<Item = &sotto_charter::Purpose> {
+    charter.purposes.iter().filter(|purpose| charter.names(purpose.metric))
+}
+
+/// Whether a rule asks for evidence that nothing brings to this box yet.
+fn waits(rule: &ConsentRule) -> bool {
+    rule.customer == CustomerBasis::Given || rule.agent == AgentBasis::Acknowledged
+}
+
+fn print(loaded: &Loaded, models: &Models) {
+    let Loaded { config, charter } = loaded;
+    println!("site {}, node {}", config.site_id, config.node);
+    println!("charter {} ({}), profile {}, scores kept {} days", charter.version, fingerprint(&charter.digest), charter.profile.name(), charter.scores_days);
+    match models.fingerprint {
+        Some(digest) => println!("models {} ({digest}): every hash holds", config.pack),
+        None => println!("models: none are needed"),
+    }
+    println!("hears {}", config.interface.as_deref().unwrap_or("nothing live: [capture] interface is absent"));
+    println!("speaks to {}", config.uplink.as_ref().map_or("nobody: [uplink] is absent", |uplink| uplink.broker.as_str()));
+    println!("\nof whom");
+    println!("  agents of the teams {}; customers who speak with them; never one caller or agent by name", list(config.site.teams()));
+    match charter.consent.len() {
+        0 => println!("  no [[consent]] rule: nothing is decoded, signalling alone is scored"),
+        count => println!("  calls covered by {count} consent rule(s), the first that matches; no other call is decoded"),
+    }
+    for (ordinal, rule) in charter.consent.iter().enumerate().filter(|(_, rule)| waits(rule)) {
+        println!(
+            "  rule {} waits for evidence that this version cannot receive ({}): its calls are not decoded",
+            ordinal + 1,
+            if rule.customer == CustomerBasis::Given { "a yes in the call" } else { "the agent's acknowledgement" }
+        );
+    }
+    println!("\nwhat, and why");
+    for purpose in agreed(charter) {
+        let detail = if charter.has_detail(purpose.metric) { " with detail" } else { "" };
+        println!("  {:<16} {} ({}){detail}; review by {}", purpose.metric.name(), purpose.why, purpose.basis, purpose.review_by);
+    }
+    println!("  {:<16} signalling and quality of the line, of every call", "always");
+    if !charter.categories.is_empty() {
+        println!("  {} word list(s); their names stay in the charter", charter.categories.len());
+    }
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "(none: [[agents]] is absent, so no call is labelled)".to_owned() } else { names.join(", ") }
+}

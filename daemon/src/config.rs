@@ -1,0 +1,229 @@
+//! The whole of sotto.toml as types, and where things lie.
+//!
+//! `conf.d/*.toml` beside the file are laid over it in the order of their names. Unknown keys are refused, each with file and line.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use sotto_charter::{Charter, Site};
+
+/// The flags that come before every sub-command.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Places {
+    /// The site's configuration; conf.d/*.toml beside it are laid over it.
+    #[arg(long, value_name = "FILE", default_value = "/etc/sotto/sotto.toml")]
+    pub(crate) config: PathBuf,
+    /// What the site agreed to measure.
+    #[arg(long, value_name = "FILE", default_value = "/etc/sotto/charter.toml")]
+    pub(crate) charter: PathBuf,
+    /// Where scores wait.
+    #[arg(long, value_name = "FILE", default_value = "/var/lib/sotto/spool.db")]
+    pub(crate) spool: PathBuf,
+    /// The folder of model packs. Default: target/models in a checkout, else /usr/share/sotto/models.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) models: Option<PathBuf>,
+}
+
+/// sotto.toml with all of conf.d laid over it.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) site_id: String,
+    pub(crate) node: String,
+    /// The interface that hears the mirror; `None` where only files are replayed.
+    pub(crate) interface: Option<String>,
+    pub(crate) site: Site,
+    pub(crate) pack: String,
+    pub(crate) uplink: Option<Uplink>,
+}
+
+/// `[uplink]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Uplink {
+    /// `mqtts://host:port`; `mqtt://` on loopback only, or with `danger_plaintext`.
+    pub(crate) broker: String,
+    /// Allows `mqtt://` to another host: everyone on the way can read the scores.
+    #[serde(default)]
+    pub(crate) danger_plaintext: bool,
+    /// The user name at the broker. Its password is the credential `mqtt-password`.
+    pub(crate) user: Option<String>,
+    /// The certificate authority that signed the broker's certificate, PEM.
+    pub(crate) ca: Option<PathBuf>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct File {
+    site: Option<SiteTable>,
+    capture: Option<CaptureTable>,
+    #[serde(default)]
+    agents: Vec<AgentsTable>,
+    #[serde(default)]
+    lines: Vec<LinesTable>,
+    models: Option<ModelsTable>,
+    uplink: Option<Uplink>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SiteTable {
+    id: String,
+    node: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CaptureTable {
+    source: Source,
+    interface: Option<String>,
+}
+
+/// Where calls are heard. The SIPREC server and the sound card are not built in this version, so they are not among the choices.
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Source {
+    Mirror,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AgentsTable {
+    r#match: String,
+    team: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LinesTable {
+    r#match: String,
+    name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ModelsTable {
+    pack: String,
+}
+
+/// A file that cannot be used: which, where, what, and what to do.
+#[derive(Debug)]
+pub(crate) struct ConfigError {
+    file: PathBuf,
+    line: usize,
+    what: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.file.display())?;
+        if self.line > 0 {
+            write!(formatter, ":{}", self.line)?;
+        }
+        write!(formatter, ": {}", self.what)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads sotto.toml and conf.d.
+    pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
+        let mut all = File::read(path)?;
+        for overlay in conf_d(path)? {
+            all.lay_over(File::read(&overlay)?);
+        }
+        let missing = |what: &str| ConfigError { file: path.to_owned(), line: 0, what: what.to_owned() };
+        let site = all.site.ok_or_else(|| missing("[site] with id and node is absent"))?;
+        for (key, name) in [("id", &site.id), ("node", &site.node)] {
+            // The same rule as for teams: it becomes part of a topic.
+            if Site::new(&[(String::new(), name.clone())], &[]).is_err() {
+                return Err(missing(&format!("[site] {key}: {}", sotto_charter::NameError)));
+            }
+        }
+        let agents: Vec<_> = all.agents.into_iter().map(|rule| (rule.r#match, rule.team)).collect();
+        let lines: Vec<_> = all.lines.into_iter().map(|rule| (rule.r#match, rule.name)).collect();
+        Ok(Self {
+            site: Site::new(&agents, &lines).map_err(|error| missing(&format!("a team's or line's name: {error}")))?,
+            site_id: site.id,
+            node: site.node,
+            interface: all.capture.and_then(|capture| match capture.source {
+                Source::Mirror => capture.interface,
+            }),
+            pack: all.models.map_or_else(|| "en".to_owned(), |models| models.pack),
+            uplink: all.uplink,
+        })
+    }
+}
+
+impl File {
+    fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = read_text(path)?;
+        toml::from_str(&text).map_err(|error| ConfigError {
+            file: path.to_owned(),
+            line: error.span().map_or(0, |span| 1 + text.bytes().take(span.start).filter(|&byte| byte == b'\n').count()),
+            what: error.message().to_owned(),
+        })
+    }
+
+    fn lay_over(&mut self, over: Self) {
+        self.site = over.site.or_else(|| self.site.take());
+        self.capture = over.capture.or_else(|| self.capture.take());
+        self.models = over.models.or_else(|| self.models.take());
+        self.uplink = over.uplink.or_else(|| self.uplink.take());
+        self.agents.extend(over.agents);
+        self.lines.extend(over.lines);
+    }
+}
+
+/// Reads a charter, with the file named in its error.
+pub(crate) fn load_charter(path: &Path) -> Result<Charter, ConfigError> {
+    let text = read_text(path)?;
+    Charter::parse(&text).map_err(|error| ConfigError { file: path.to_owned(), line: error.line, what: format!("{} [{}]", error.what, error.rule) })
+}
+
+impl Places {
+    /// The folder of the pack that the configuration names.
+    pub(crate) fn pack(&self, name: &str) -> PathBuf {
+        let found = || {
+            let beside_binary = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.parent()?.join("models")));
+            let candidates = [Some(PathBuf::from("target/models")), beside_binary];
+            candidates.into_iter().flatten().find(|folder| folder.join(name).is_dir()).unwrap_or_else(|| PathBuf::from("/usr/share/sotto/models"))
+        };
+        self.models.clone().unwrap_or_else(found).join(name)
+    }
+}
+
+/// What systemd's `LoadCredential=` put there; `None` where there is no such credential.
+pub(crate) fn credential(name: &str) -> Result<Option<Vec<u8>>, ConfigError> {
+    let Some(folder) = std::env::var_os("CREDENTIALS_DIRECTORY") else { return Ok(None) };
+    let file = Path::new(&folder).join(name);
+    match std::fs::read(&file) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(ConfigError { file, line: 0, what: error.to_string() }),
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, ConfigError> {
+    /// No configuration is longer; /dev/zero is.
+    const LONGEST: u64 = 1 << 20;
+    let failed = |what: String| ConfigError { file: path.to_owned(), line: 0, what };
+    let length = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?;
+    if !length.is_file() || length.len() > LONGEST {
+        return Err(failed(format!("must be a file of at most {LONGEST} bytes")));
+    }
+    std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))
+}
+
+fn conf_d(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
+    let folder = path.parent().unwrap_or_else(|| Path::new(".")).join("conf.d");
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(ConfigError { file: folder, line: 0, what: error.to_string() }),
+    };
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "toml")).collect();
+    files.sort();
+    Ok(files)
+}

@@ -1,0 +1,166 @@
+//! Everything that the box can say in a log.
+//!
+//! Under systemd it goes to the journal, with its name as a field; else to standard error. No event has room for anything of a
+//! call's content: counts, places in files, names of the site's own files, and what libraries say of themselves.
+
+use std::fmt;
+use std::io::Write as _;
+
+use sotto_capture::CaptureError;
+use sotto_models::ModelError;
+use sotto_spool::{DeadLetter, SpoolError};
+use sotto_uplink::{Answer, Event as Uplink, Loss};
+
+/// One thing to say.
+pub(crate) enum Event<'a> {
+    /// The models are loaded and the source is open.
+    Ready { calls_interrupted: u64 },
+    /// Told to stop.
+    Stopping,
+    /// Stopped, with everything committed.
+    Stopped { calls: u64, turns_shed: u64 },
+    /// The mirror interface is gone or down; it is tried again.
+    InterfaceDown,
+    /// The mirror interface is back.
+    InterfaceUp,
+    /// A source could not be read on.
+    CaptureFailed(&'a CaptureError),
+    /// The recogniser failed on a turn.
+    RecogniserFailed(&'a ModelError),
+    /// The spool cannot be written: nothing is acknowledged any more.
+    SpoolFailed(&'a SpoolError),
+    /// A stage of the pipeline does not turn any more; the watchdog is not fed.
+    StageStuck { stage: &'static str },
+    /// What the uplink noticed.
+    Uplink(&'a Uplink),
+}
+
+/// How much it matters, as syslog counts (RFC 5424 section 6.2.1).
+#[derive(Clone, Copy)]
+enum Severity {
+    Error = 3,
+    Warning = 4,
+    Info = 6,
+}
+
+impl Event<'_> {
+    /// Its name: the journal's field `SOTTO_EVENT`.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Ready { .. } => "ready",
+            Self::Stopping => "stopping",
+            Self::Stopped { .. } => "stopped",
+            Self::InterfaceDown => "interface_down",
+            Self::InterfaceUp => "interface_up",
+            Self::CaptureFailed(_) => "capture_failed",
+            Self::RecogniserFailed(_) => "recogniser_failed",
+            Self::SpoolFailed(_) => "spool_failed",
+            Self::StageStuck { .. } => "stage_stuck",
+            Self::Uplink(_) => "uplink",
+        }
+    }
+
+    const fn severity(&self) -> Severity {
+        match self {
+            Self::CaptureFailed(_) | Self::SpoolFailed(_) | Self::StageStuck { .. } => Severity::Error,
+            Self::InterfaceDown | Self::RecogniserFailed(_) => Severity::Warning,
+            Self::Uplink(Uplink::Lost { .. } | Uplink::Kept { .. } | Uplink::KeptBack { .. } | Uplink::Refused { .. } | Uplink::NamesUnknown | Uplink::Expired { .. }) => Severity::Warning,
+            _ => Severity::Info,
+        }
+    }
+}
+
+impl fmt::Display for Event<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ready { calls_interrupted: 0 } => formatter.write_str("ready"),
+            Self::Ready { calls_interrupted } => write!(formatter, "ready; {calls_interrupted} calls were cut off when the box last stopped"),
+            Self::Stopping => formatter.write_str("stopping: open calls end as interrupted"),
+            Self::Stopped { calls, turns_shed } => write!(formatter, "stopped: {calls} calls heard, {turns_shed} turns shed"),
+            Self::InterfaceDown => formatter.write_str("the mirror interface is down; it is tried again"),
+            Self::InterfaceUp => formatter.write_str("the mirror interface is back"),
+            Self::CaptureFailed(error) => error.fmt(formatter),
+            Self::RecogniserFailed(error) => write!(formatter, "a turn was not put into words: {error}"),
+            Self::SpoolFailed(error) => write!(formatter, "scores cannot be kept: {error}"),
+            Self::StageStuck { stage } => write!(formatter, "{stage} does not turn any more"),
+            Self::Uplink(event) => uplink(event, formatter),
+        }
+    }
+}
+
+fn uplink(event: &Uplink, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match event {
+        Uplink::Connected { connection } => write!(formatter, "connected to the broker, for the {connection}. time"),
+        Uplink::Lost { loss, retry_ms } => write!(formatter, "not connected: {}; the next attempt in {:.1} s", loss_text(*loss), *retry_ms as f64 / 1_000.0),
+        Uplink::Delivered { rows } => write!(formatter, "{rows} scores acknowledged"),
+        Uplink::Kept { rows, answer } => write!(formatter, "{rows} scores acknowledged but not taken, kept: {}", answer_text(*answer)),
+        Uplink::KeptBack { why } => write!(
+            formatter,
+            "a score is kept back until it expires: {}",
+            match why {
+                DeadLetter::TooLarge => "it is larger than the broker's maximum packet size",
+                DeadLetter::PayloadFormat => "the broker refuses its format",
+                DeadLetter::Invalid => "it names a team or line that is not in its own list",
+            }
+        ),
+        Uplink::Refused { message, answer } => write!(formatter, "the broker did not take {message:?}: {}", answer_text(*answer)),
+        Uplink::NamesUnknown => formatter.write_str("scores wait for names that came with a newer configuration: restart the uplink"),
+        Uplink::Expired { rows } => write!(formatter, "{rows} scores expired before they could be delivered"),
+        Uplink::Stopped { said_so: true } => formatter.write_str("stopped; the broker knows that the box is offline"),
+        Uplink::Stopped { said_so: false } => formatter.write_str("stopped; the broker was not there to be told"),
+    }
+}
+
+const fn answer_text(answer: Answer) -> &'static str {
+    match answer {
+        Answer::Success => "taken (0x00)",
+        Answer::NoSubscriber => "nobody subscribes (0x10)",
+        Answer::Unspecified => "unspecified error (0x80)",
+        Answer::Implementation => "implementation specific error (0x83)",
+        Answer::NotAuthorized => "the broker's access rules forbid it (0x87): see its ACL",
+        Answer::TopicName => "topic name invalid (0x90)",
+        Answer::PacketIdInUse => "packet identifier in use (0x91)",
+        Answer::Quota => "quota exceeded (0x97)",
+        Answer::PayloadFormat => "payload format invalid (0x99)",
+    }
+}
+
+const fn loss_text(loss: Loss) -> &'static str {
+    match loss {
+        Loss::Unreachable => "the broker cannot be found, does not answer or refuses",
+        Loss::Timeout => "the broker did not answer in time",
+        Loss::Tls => "TLS failed: one side does not believe the other's certificate; see [uplink] ca",
+        Loss::BadCredentials => "the broker refuses user name or password",
+        Loss::NotAuthorized => "the broker does not allow this client",
+        Loss::Busy => "the broker is busy",
+        Loss::Rejected => "the broker refused the connection",
+        Loss::NoQos1 => "the broker takes no QoS 1",
+        Loss::Closed => "the connection was closed",
+        Loss::TakenOver => "another client took over the session: is there a second box of the same site and node?",
+        Loss::ShuttingDown => "the broker shuts down",
+        Loss::PacketTooLarge => "the broker disconnected us over a packet's size",
+        Loss::PayloadFormat => "the broker disconnected us over a payload's format",
+        Loss::Disconnected => "the broker disconnected us",
+        Loss::Protocol => "the broker does not keep to the protocol",
+        Loss::Stalled => "the broker acknowledged nothing for 30 s",
+    }
+}
+
+/// Says it.
+pub(crate) fn say(event: &Event<'_>) {
+    let message = event.to_string();
+    // systemd sets this for services whose output goes to the journal.
+    if std::env::var_os("JOURNAL_STREAM").is_some() {
+        let fields = [
+            format!("MESSAGE={message}"),
+            format!("PRIORITY={}", event.severity() as u8),
+            format!("SOTTO_EVENT={}", event.name()),
+            "SYSLOG_IDENTIFIER=sotto".to_owned(),
+        ];
+        if systemd::journal::send(&fields.each_ref().map(String::as_str)).is_ok() {
+            return;
+        }
+    }
+    // A closed standard error is no reason to stop hearing.
+    drop(writeln!(std::io::stderr(), "sotto: {message}"));
+}

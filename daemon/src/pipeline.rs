@@ -1,0 +1,536 @@
+//! Every thread, channel and capacity of the hearing side, in flow order. The only file that reads a clock.
+//!
+//! ```text
+//!  capture ──batches──▶ hear (dialog, measure) ──opened, findings, gauges──▶ keep (redact, spool)
+//!                        │  ▲
+//!                   turns▼  │words
+//!                       words (recogniser)
+//! ```
+//!
+//! Nothing waits on a stage behind it without a bound. Live, a turn that finds the recogniser's queue full is shed and counted;
+//! in replay, hearing waits instead, so that a file gives the same scores on any machine. The recogniser never waits to hand
+//! back words: that channel holds as many as can be out. So no circle of waiting can close.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use sotto_capture::{CaptureError, Captured, Next, Progress, Source, Wall};
+use sotto_charter::{Charter, Site, day_of};
+use sotto_dialog::{Dialogs, EndCause, Limits};
+use sotto_measure::{Answer, Depth, Job, Measure, Output, Recogniser};
+use sotto_models::vad::Vad;
+use sotto_redact::{Terms, gate, gauges, opening};
+use sotto_report::Fingerprint;
+use sotto_report::messages::Gauges;
+use sotto_spool::{Spool, SpoolError};
+
+use crate::events::{Event, say};
+
+/// Batches between capture and hearing: at 256 packets each, about 0.16 s of 2,000 calls.
+const BATCHES: usize = 64;
+/// Packets in a batch at most.
+const BATCH: usize = 256;
+/// A batch is handed on after this, full or not.
+const BATCH_AGE: Duration = Duration::from_millis(20);
+/// Turns that wait for the recogniser; live, the next one is shed.
+const TURNS: usize = 64;
+/// Openings and findings that wait for the disk.
+const KEPT: usize = 1_024;
+/// Commits are grouped over this much.
+const GROUP: usize = 64;
+/// How often the tap writes its gauges.
+const GAUGES_EVERY: Duration = Duration::from_secs(10);
+/// How long a stage sleeps when it has nothing to do; it says that it is alive as often.
+const IDLE: Duration = Duration::from_millis(100);
+/// How long calls that were cut off by a stop may still wait for their words.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// What hearing needs.
+pub(crate) struct Hearing {
+    pub(crate) charter: Arc<Charter>,
+    pub(crate) site: Arc<Site>,
+    pub(crate) vad: Option<Vad>,
+    pub(crate) recogniser: Option<Recogniser>,
+    pub(crate) models: Option<Fingerprint>,
+    pub(crate) pace: Pace,
+    pub(crate) vital: Arc<Vital>,
+}
+
+/// Live or from files.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// The world does not wait: what cannot be done in time is shed.
+    Live,
+    /// Files wait.
+    Replay,
+}
+
+/// What other threads may know of a running pipeline: whether it should stop, and whether every stage still turns.
+#[derive(Default)]
+pub(crate) struct Vital {
+    /// Set to stop: open calls end as interrupted, everything is committed.
+    pub(crate) stop: AtomicBool,
+    turns: [AtomicU64; 4],
+}
+
+/// The stages, in flow order.
+#[derive(Clone, Copy)]
+enum Stage {
+    Capture,
+    Hear,
+    Words,
+    Keep,
+}
+
+impl Vital {
+    fn turn(&self, stage: Stage) {
+        self.turns[stage as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often each stage's loop has turned. A stage that stands still between two looks is stuck: even an idle one turns.
+    pub(crate) fn turns(&self) -> [u64; 4] {
+        [0, 1, 2, 3].map(|stage: usize| self.turns[stage].load(Ordering::Relaxed))
+    }
+
+    fn stopping(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// What a run came to.
+#[derive(Default)]
+pub(crate) struct Came {
+    pub(crate) capture: sotto_capture::Counters,
+    pub(crate) dialog: sotto_dialog::Counters,
+    pub(crate) measure: sotto_measure::Counters,
+    /// Sources that could not be read to their end; what was readable counted.
+    pub(crate) damaged: Vec<CaptureError>,
+}
+
+enum ToHear {
+    Batch(Vec<Captured>, sotto_capture::Counters),
+    /// A file is at its end.
+    End(sotto_capture::Counters),
+}
+
+enum ToKeep {
+    Output(Output),
+    Gauges(Gauges),
+}
+
+/// Runs sources through the whole pipeline into the spool, until they end or [`Vital::stop`] is set.
+pub(crate) fn run(sources: Vec<Box<dyn Source>>, hearing: Hearing, spool: Spool, names: i64, progress: impl Fn(Progress) + Send) -> Result<(Came, Spool), SpoolError> {
+    let Hearing { charter, site, vad, recogniser, models, pace, vital } = hearing;
+    let (to_hear, from_capture) = sync_channel(BATCHES);
+    let (to_words, from_turns) = sync_channel(TURNS);
+    // All turns that can be out at once: the queue, the one being recognised, and one to spare.
+    let (to_results, from_words) = sync_channel(TURNS + 2);
+    let (to_keep, from_hear) = sync_channel(KEPT);
+    let measure = Measure::new(Arc::clone(&charter), site, vad, Depth::Full);
+    let vital = &*vital;
+    let charter = &charter;
+
+    thread::scope(|scope| {
+        let capture = scope.spawn(move || capture(sources, pace, vital, &to_hear, &progress));
+        scope.spawn(move || recognise(recogniser, vital, &from_turns, &to_results));
+        let keep = scope.spawn(move || keep(&from_hear, spool, Keeping { charter, models, names, pace, vital }));
+        let mut hear = Hear {
+            dialogs: Dialogs::new(Limits::default()),
+            measure,
+            pace,
+            vital,
+            to_words,
+            to_keep,
+            latest: Wall::default(),
+            last_gauges: None,
+            capture: sotto_capture::Counters::default(),
+            shed: Vec::new(),
+            turns_done: 0,
+            is_cut_off: false,
+        };
+        hear.run(&from_capture, &from_words);
+        let mut came = Came { capture: hear.capture, dialog: hear.dialogs.counters(), measure: hear.measure.counters(), damaged: Vec::new() };
+        // Hanging up ends the recogniser and the keeper; a keeper that failed must also stop the capture.
+        drop(hear);
+        drop(from_capture);
+        let kept = join(keep.join());
+        came.damaged = join(capture.join());
+        Ok((came, kept?))
+    })
+}
+
+/// A panic in a stage is a bug; it goes on in the thread that waited for it.
+fn join<T>(joined: thread::Result<T>) -> T {
+    joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Reads sources one after the other.
+fn capture(sources: Vec<Box<dyn Source>>, pace: Pace, vital: &Vital, to_hear: &SyncSender<ToHear>, progress: &impl Fn(Progress)) -> Vec<CaptureError> {
+    let mut damaged = Vec::new();
+    let mut is_down = false;
+    for mut source in sources {
+        let mut batch = Vec::with_capacity(BATCH);
+        let mut since = Instant::now();
+        loop {
+            vital.turn(Stage::Capture);
+            let next = if vital.stopping() { Ok(Next::End) } else { source.next() };
+            let mut hand_on = false;
+            let mut is_end = false;
+            match next {
+                Ok(Next::Item(item)) => {
+                    if batch.is_empty() && pace == Pace::Live {
+                        since = Instant::now();
+                    }
+                    batch.push(item);
+                    hand_on = batch.len() == BATCH || (pace == Pace::Live && since.elapsed() > BATCH_AGE);
+                }
+                Ok(Next::Quiet) => hand_on = true,
+                Ok(Next::InterfaceDown) => {
+                    if !std::mem::replace(&mut is_down, true) {
+                        say(&Event::InterfaceDown);
+                    }
+                }
+                Ok(Next::InterfaceUp) => {
+                    if std::mem::replace(&mut is_down, false) {
+                        say(&Event::InterfaceUp);
+                    }
+                }
+                Ok(Next::End) => is_end = true,
+                Err(error) => {
+                    // Replay tells it at its end.
+                    if pace == Pace::Live {
+                        say(&Event::CaptureFailed(&error));
+                    }
+                    damaged.push(error);
+                    is_end = true;
+                }
+            }
+            if hand_on || (is_end && !batch.is_empty()) {
+                let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
+                if to_hear.send(ToHear::Batch(full, source.counters())).is_err() {
+                    return damaged;
+                }
+                if let Some(at) = source.progress() {
+                    progress(at);
+                }
+            }
+            if is_end {
+                if to_hear.send(ToHear::End(source.counters())).is_err() {
+                    return damaged;
+                }
+                break;
+            }
+        }
+    }
+    damaged
+}
+
+/// The state of the hearing thread: which call, who talks when, numbers.
+struct Hear<'a> {
+    dialogs: Dialogs,
+    measure: Measure,
+    pace: Pace,
+    vital: &'a Vital,
+    to_words: SyncSender<Job>,
+    to_keep: SyncSender<ToKeep>,
+    /// The latest stamp seen.
+    latest: Wall,
+    last_gauges: Option<Instant>,
+    capture: sotto_capture::Counters,
+    /// Answers to turns that never reached the recogniser.
+    shed: Vec<Answer>,
+    turns_done: u64,
+    /// The keeper is gone: nothing can be committed any more.
+    is_cut_off: bool,
+}
+
+impl Hear<'_> {
+    fn run(&mut self, from_capture: &Receiver<ToHear>, from_words: &Receiver<Answer>) {
+        while !self.is_cut_off {
+            self.vital.turn(Stage::Hear);
+            while let Ok(answer) = from_words.try_recv() {
+                self.answered(answer);
+            }
+            match from_capture.recv_timeout(IDLE) {
+                Ok(ToHear::Batch(batch, counters)) => {
+                    self.capture = counters;
+                    for item in batch {
+                        self.captured(item);
+                    }
+                }
+                Ok(ToHear::End(counters)) => {
+                    self.capture = counters;
+                    self.end();
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.dialogs.advance(self.now());
+            self.pump();
+            self.write_gauges(false);
+        }
+        self.await_words(from_words);
+        self.write_gauges(true);
+    }
+
+    fn captured(&mut self, item: Captured) {
+        match item {
+            Captured::Datagram(datagram) => {
+                self.latest = self.latest.max(datagram.at);
+                self.dialogs.datagram(datagram);
+            }
+            Captured::Pcm(pcm) => {
+                self.latest = self.latest.max(pcm.at);
+                self.dialogs.pcm(pcm);
+            }
+        }
+        self.pump();
+    }
+
+    /// A file is at its end, or the box is told to stop: what is open is interrupted.
+    fn end(&mut self) {
+        let cause = if self.vital.stopping() { EndCause::Stopped } else { EndCause::CaptureEnded };
+        self.dialogs.finish(self.now(), cause);
+        self.pump();
+    }
+
+    /// Moves on whatever came out, until nothing does.
+    fn pump(&mut self) {
+        let today = day_of(self.now().micros);
+        while let Some(output) = self.dialogs.poll() {
+            match output {
+                sotto_dialog::Output::Event(event) => self.measure.event(event, today),
+                sotto_dialog::Output::Audio(audio) => self.measure.audio(&audio),
+            }
+        }
+        while let Some(output) = self.measure.poll() {
+            match output {
+                Output::Turn(job) => self.hand_to_words(job),
+                kept => self.is_cut_off |= self.to_keep.send(ToKeep::Output(kept)).is_err(),
+            }
+            while let Some(answer) = self.shed.pop() {
+                self.measure.answer(answer);
+            }
+        }
+    }
+
+    fn hand_to_words(&mut self, job: Job) {
+        match self.pace {
+            Pace::Replay => {
+                if let Err(refused) = self.to_words.send(job) {
+                    self.shed.push(refused.0.shed());
+                }
+            }
+            Pace::Live => match self.to_words.try_send(job) {
+                Ok(()) => {}
+                Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => self.shed.push(job.shed()),
+            },
+        }
+    }
+
+    fn answered(&mut self, answer: Answer) {
+        self.turns_done += 1;
+        self.measure.answer(answer);
+        self.pump();
+    }
+
+    /// Calls that are over wait for their words; when stopping, not for ever.
+    fn await_words(&mut self, from_words: &Receiver<Answer>) {
+        let since = Instant::now();
+        while self.measure.open() > 0 && !self.is_cut_off {
+            self.vital.turn(Stage::Hear);
+            match from_words.recv_timeout(IDLE) {
+                Ok(answer) => self.answered(answer),
+                Err(RecvTimeoutError::Timeout) if !self.vital.stopping() || since.elapsed() < LAST_WORDS => {}
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    self.measure.give_up();
+                    self.pump();
+                    break;
+                }
+            }
+        }
+    }
+
+    fn write_gauges(&mut self, is_last: bool) {
+        if !is_last && self.last_gauges.is_some_and(|last| last.elapsed() < GAUGES_EVERY) {
+            return;
+        }
+        self.last_gauges = Some(Instant::now());
+        let (dialog, measure) = (self.dialogs.counters(), self.measure.counters());
+        let gauges = Gauges {
+            calls_open: self.measure.open() as u64,
+            packets: self.capture.frames,
+            packets_dropped: self.capture.kernel_drops,
+            sip_messages: dialog.sip_messages,
+            sip_refused: dialog.sip_malformed + dialog.sdp_malformed,
+            rtp_packets: dialog.rtp_packets,
+            rtp_unbound: dialog.unbound,
+            turns: self.turns_done,
+            turns_shed: measure.turns_shed,
+            audio_s: measure.seconds_decoded,
+        };
+        self.is_cut_off |= self.to_keep.send(ToKeep::Gauges(gauges)).is_err();
+    }
+
+    fn now(&self) -> Wall {
+        match self.pace {
+            Pace::Live => wall_clock(),
+            Pace::Replay => self.latest,
+        }
+    }
+}
+
+/// Turns speech into words until hearing hangs up.
+fn recognise(mut recogniser: Option<Recogniser>, vital: &Vital, from_turns: &Receiver<Job>, to_results: &SyncSender<Answer>) {
+    loop {
+        vital.turn(Stage::Words);
+        let job = match from_turns.recv_timeout(IDLE) {
+            Ok(job) => job,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        let answer = match &mut recogniser {
+            None => job.shed(),
+            Some(recogniser) => {
+                let (answer, error) = recogniser.recognise(job);
+                if let Some(error) = error {
+                    say(&Event::RecogniserFailed(&error));
+                }
+                answer
+            }
+        };
+        if to_results.send(answer).is_err() {
+            return;
+        }
+    }
+}
+
+/// What the keeper goes by.
+struct Keeping<'a> {
+    charter: &'a Charter,
+    models: Option<Fingerprint>,
+    names: i64,
+    pace: Pace,
+    vital: &'a Vital,
+}
+
+/// The gate and the spool: the only thread that writes. Rows that come together are committed together.
+fn keep(from_hear: &Receiver<ToKeep>, mut spool: Spool, keeping: Keeping<'_>) -> Result<Spool, SpoolError> {
+    let mut calls = HashMap::new();
+    loop {
+        keeping.vital.turn(Stage::Keep);
+        let first = match from_hear.recv_timeout(IDLE) {
+            Ok(first) => first,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => return Ok(spool),
+        };
+        let group = std::iter::once(first).chain(std::iter::from_fn(|| from_hear.try_recv().ok())).take(GROUP);
+        let mut numbers = None;
+        let mut batch = spool.batch()?;
+        for item in group {
+            match item {
+                ToKeep::Gauges(latest) => numbers = Some(latest),
+                ToKeep::Output(Output::Opened(call, at)) => {
+                    calls.insert(call, batch.begin(&opening(at))?);
+                }
+                ToKeep::Output(Output::Findings(findings)) => {
+                    let Some(call) = calls.remove(&findings.call) else { continue };
+                    let made = wall_clock();
+                    let now = if keeping.pace == Pace::Live { made } else { findings.ended };
+                    let terms = Terms { charter: keeping.charter, models: keeping.models, now, made };
+                    batch.close(&gate(&findings, call, terms), keeping.names, made.millis())?;
+                }
+                // Hearing keeps turns to itself.
+                ToKeep::Output(Output::Turn(_)) => {}
+            }
+        }
+        batch.commit()?;
+        if let Some(numbers) = numbers {
+            spool.write_gauges(&gauges(numbers), wall_millis())?;
+        }
+    }
+}
+
+/// How far `replay --until` goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Until {
+    /// Read the packets.
+    Capture,
+    /// Follow calls and streams.
+    Dialog,
+    /// Decode the sound.
+    Decode,
+}
+
+/// Runs sources through the first stages only, on one thread, and counts.
+pub(crate) fn count(sources: Vec<Box<dyn Source>>, until: Until, charter: &Arc<Charter>, site: &Arc<Site>) -> (Came, Duration) {
+    let began = Instant::now();
+    let mut came = Came::default();
+    let mut dialogs = Dialogs::new(Limits::default());
+    let mut measure = Measure::new(Arc::clone(charter), Arc::clone(site), None, Depth::Decode);
+    let mut drain = |dialogs: &mut Dialogs, latest: Wall| {
+        while let Some(output) = dialogs.poll() {
+            match output {
+                _ if until != Until::Decode => {}
+                sotto_dialog::Output::Event(event) => measure.event(event, day_of(latest.micros)),
+                sotto_dialog::Output::Audio(audio) => measure.audio(&audio),
+            }
+        }
+        while measure.poll().is_some() {}
+    };
+    for mut source in sources {
+        let mut latest = Wall::default();
+        loop {
+            let item = match source.next() {
+                Ok(Next::Item(item)) => item,
+                Ok(Next::End) => break,
+                Ok(_) => continue,
+                Err(error) => {
+                    came.damaged.push(error);
+                    break;
+                }
+            };
+            if until == Until::Capture {
+                continue;
+            }
+            match item {
+                Captured::Datagram(datagram) => {
+                    latest = latest.max(datagram.at);
+                    dialogs.datagram(datagram);
+                }
+                Captured::Pcm(pcm) => {
+                    latest = latest.max(pcm.at);
+                    dialogs.pcm(pcm);
+                }
+            }
+            dialogs.advance(latest);
+            drain(&mut dialogs, latest);
+        }
+        dialogs.finish(latest, EndCause::CaptureEnded);
+        drain(&mut dialogs, latest);
+        came.capture = source.counters();
+    }
+    came.dialog = dialogs.counters();
+    came.measure = measure.counters();
+    (came, began.elapsed())
+}
+
+fn wall_clock() -> Wall {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Wall::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// The wall clock, milliseconds since 1970: for the uplink and for the rows' times.
+pub(crate) fn wall_millis() -> i64 {
+    wall_clock().millis()
+}
+
+/// When a file was last changed: where the wall clock stood for a recording that does not say.
+pub(crate) fn modified(file: &std::path::Path) -> Wall {
+    let since = std::fs::metadata(file).and_then(|data| data.modified()).ok().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+    since.map_or_else(wall_clock, |since| Wall::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)))
+}

@@ -1,0 +1,194 @@
+//! `sotto replay`: recordings through the very same pipeline, as fast as it goes.
+
+use std::io::IsTerminal as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use sotto_capture::{CaptureError, PcapFile, Source, WavFile};
+use sotto_charter::Names;
+use sotto_spool::Spool;
+use sotto_uplink::{render, render_notice};
+
+use crate::End;
+use crate::config::Places;
+use crate::load::{Loaded, Models, entropy};
+use crate::pipeline::{self, Came, Hearing, Pace, Until, Vital, wall_millis};
+
+/// Flags of `sotto replay`.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// pcap, pcapng, or two-channel wav (left agent, right customer).
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Commit to --spool, for `sotto uplink` to send, instead of printing.
+    #[arg(long, conflicts_with = "until")]
+    publish: bool,
+    /// Stop after this stage and print its counts as one JSON object.
+    #[arg(long, value_name = "STAGE")]
+    until: Option<Until>,
+    /// Output is one JSON object a line in any case; the flag is there because every reading command has it.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs it. A damaged file: what is readable is scored, and the exit code is 1.
+pub(crate) fn run(places: &Places, arguments: &Arguments) -> Result<(), End> {
+    one_thread_a_model()?;
+    let loaded = Loaded::new(places)?;
+    let mut sources = Vec::new();
+    let mut unreadable = Vec::new();
+    for file in &arguments.files {
+        match open(file) {
+            Ok(source) => sources.push(source),
+            Err(error) => unreadable.push(error),
+        }
+    }
+    let site = Arc::new(loaded.config.site.clone());
+    if let Some(until) = arguments.until {
+        let (came, took) = pipeline::count(sources, until, &loaded.charter, &site);
+        println!("{}", counts(&came, until, took.as_secs_f64()));
+        return damaged(unreadable.iter().chain(&came.damaged));
+    }
+
+    let models = Models::load(places, &loaded)?;
+    // The folder of a throw-away spool lives until the end of this function.
+    let folder = (!arguments.publish).then(Scratch::new).transpose().map_err(End::no)?;
+    let path = folder.as_ref().map_or_else(|| places.spool.clone(), |folder| folder.0.join("spool.db"));
+    let spool = Spool::open(&path, entropy()?).map_err(End::no)?;
+    let names = Names::of(&site);
+    let hearing = Hearing {
+        charter: Arc::clone(&loaded.charter),
+        site,
+        vad: models.vad,
+        recogniser: models.recogniser,
+        models: models.fingerprint,
+        pace: Pace::Replay,
+        vital: Arc::new(Vital::default()),
+    };
+    let bar = progress_bar();
+    let show = |at: sotto_capture::Progress| {
+        bar.set_length(at.length);
+        bar.set_position(at.position);
+    };
+    let (came, mut spool) = pipeline::run(sources, hearing, spool, names.fingerprint(), show).map_err(End::no)?;
+    bar.finish_and_clear();
+    if !arguments.publish {
+        print(&mut spool, &names, &loaded)?;
+    }
+    damaged(unreadable.iter().chain(&came.damaged))
+}
+
+fn open(file: &Path) -> Result<Box<dyn Source>, CaptureError> {
+    if file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("wav")) {
+        Ok(Box::new(WavFile::open(file, pipeline::modified(file))?))
+    } else {
+        Ok(Box::new(PcapFile::open(file)?))
+    }
+}
+
+/// Prints what would be published, one JSON object a line: the scores, then the ledger.
+fn print(spool: &mut Spool, names: &Names, loaded: &Loaded) -> Result<(), End> {
+    let about = loaded.about()?;
+    let mut out = std::io::stdout().lock();
+    let mut after = 0;
+    loop {
+        let entries = spool.pending(after, 256).map_err(End::no)?;
+        let Some(last) = entries.last() else { break };
+        after = last.row;
+        for entry in &entries {
+            print_message(&mut out, render(&entry.score, names, &about))?;
+        }
+    }
+    let coverage = spool.coverage(wall_millis()).map_err(End::no)?;
+    print_message(&mut out, render_notice(&coverage, &about))
+}
+
+fn print_message(out: &mut impl std::io::Write, (topic, payload): (String, String)) -> Result<(), End> {
+    let payload: serde_json::Value = serde_json::from_str(&payload).map_err(End::no)?;
+    match writeln!(out, "{}", json!({"topic": topic, "payload": payload})) {
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(End::no),
+    }
+}
+
+fn counts(came: &Came, until: Until, seconds: f64) -> serde_json::Value {
+    let Came { capture, dialog, measure, .. } = came;
+    let mut counts = json!({
+        "seconds": seconds,
+        "packets": capture.frames,
+        "datagrams": capture.delivered,
+        "tcp": capture.tcp,
+        "fragments": capture.fragments,
+        "malformed_frames": capture.malformed,
+    });
+    if until != Until::Capture {
+        counts["calls"] = dialog.calls.into();
+        counts["sip_messages"] = dialog.sip_messages.into();
+        counts["sip_malformed"] = dialog.sip_malformed.into();
+        counts["sdp_malformed"] = dialog.sdp_malformed.into();
+        counts["rtp_packets"] = dialog.rtp_packets.into();
+        counts["rtp_unbound"] = dialog.unbound.into();
+    }
+    if until == Until::Decode {
+        counts["frames_decoded"] = measure.frames_decoded.into();
+        counts["frames_dropped"] = measure.frames_dropped.into();
+        counts["audio_s"] = measure.seconds_decoded.into();
+    }
+    counts
+}
+
+fn damaged<'a>(errors: impl Iterator<Item = &'a CaptureError>) -> Result<(), End> {
+    let lines: Vec<String> = errors.map(ToString::to_string).collect();
+    if lines.is_empty() { Ok(()) } else { Err(End::No(lines.join("\nsotto: "))) }
+}
+
+fn progress_bar() -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40.cyan} {percent:>3} %  {bytes}/{total_bytes}  {eta} left") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// The models' libraries read how many threads they may use from the environment alone, when they are first used. Units set it;
+/// here the program starts itself anew with it.
+fn one_thread_a_model() -> Result<(), End> {
+    const VARIABLES: [&str; 2] = ["CANDLE_NUM_THREADS", "RAYON_NUM_THREADS"];
+    if VARIABLES.iter().all(|name| std::env::var_os(name).is_some()) {
+        return Ok(());
+    }
+    let exe = std::env::current_exe().map_err(End::no)?;
+    let mut again = std::process::Command::new(exe);
+    again.args(std::env::args_os().skip(1));
+    for name in VARIABLES {
+        if std::env::var_os(name).is_none() {
+            again.env(name, "1");
+        }
+    }
+    // Comes back only if it failed.
+    Err(End::no(again.exec()))
+}
+
+/// A folder that is removed with everything in it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> std::io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("sotto-replay-{}", std::process::id()));
+        std::fs::create_dir(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}

@@ -1,0 +1,104 @@
+//! `sotto tap`: hear.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use sotto_capture::{Interface, InterfaceOptions, Source};
+use sotto_charter::Names;
+use sotto_spool::Spool;
+
+use crate::End;
+use crate::config::Places;
+use crate::events::{Event, say};
+use crate::load::{Loaded, Models, entropy};
+use crate::notify::{self, Watchdog};
+use crate::pipeline::{self, Hearing, Pace, Vital};
+
+/// Runs until SIGTERM or SIGINT; then open calls end as interrupted, everything is committed, and it exits 0.
+pub(crate) fn run(places: &Places) -> Result<(), End> {
+    let loaded = Loaded::new(places)?;
+    let interface = loaded.config.interface.as_deref();
+    let interface = interface.ok_or_else(|| End::bad_configuration("[capture] interface is absent: name the interface that hears the mirror port"))?;
+    let models = Models::load(places, &loaded)?;
+    let mut spool = Spool::open(&places.spool, entropy()?).map_err(End::no)?;
+    let calls_interrupted = spool.interrupt_open_calls().map_err(End::no)?;
+    let source: Box<dyn Source> = Box::new(Interface::open(interface, InterfaceOptions::default()).map_err(End::no)?);
+
+    let vital = Arc::new(Vital::default());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(End::no)?;
+    // The handlers must be there before anyone is told that the tap is ready.
+    let signals = runtime.block_on(async { Signals::new() }).map_err(End::no)?;
+    let site = Arc::new(loaded.config.site.clone());
+    let names = Names::of(&site).fingerprint();
+    let hearing = Hearing {
+        charter: Arc::clone(&loaded.charter),
+        site,
+        vad: models.vad,
+        recogniser: models.recogniser,
+        models: models.fingerprint,
+        pace: Pace::Live,
+        vital: Arc::clone(&vital),
+    };
+    let (to_main, done) = tokio::sync::oneshot::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            // Main waits for this to the end: there is always somebody to hear it.
+            drop(to_main.send(pipeline::run(vec![source], hearing, spool, names, |_| {})));
+        });
+        say(&Event::Ready { calls_interrupted });
+        notify::ready("hearing");
+        let ended = runtime.block_on(watch(signals, &vital, done));
+        match ended {
+            Some(Ok((came, _))) => {
+                say(&Event::Stopped { calls: came.dialog.calls, turns_shed: came.measure.turns_shed });
+                if came.damaged.is_empty() { Ok(()) } else { Err(End::No(String::new())) }
+            }
+            Some(Err(error)) => {
+                say(&Event::SpoolFailed(&error));
+                Err(End::No(String::new()))
+            }
+            None => Err(End::no("the pipeline ended without a word")),
+        }
+    })
+}
+
+/// Feeds the watchdog until the pipeline is done; passes the first signal on to it.
+async fn watch<T>(mut signals: Signals, vital: &Vital, done: tokio::sync::oneshot::Receiver<T>) -> Option<T> {
+    let mut watchdog = Watchdog::new(["capture", "hearing", "recognition", "keeping"]);
+    let mut looks = tokio::time::interval(watchdog.period());
+    tokio::pin!(done);
+    loop {
+        tokio::select! {
+            ended = &mut done => return ended.ok(),
+            () = signals.stop() => {
+                if !vital.stop.swap(true, Ordering::Relaxed) {
+                    say(&Event::Stopping);
+                    notify::stopping();
+                }
+            }
+            _ = looks.tick() => if !vital.stop.load(Ordering::Relaxed) { watchdog.look(vital.turns()) },
+        }
+    }
+}
+
+/// SIGTERM and SIGINT.
+pub(crate) struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    /// Installs the handlers. Must run within a runtime.
+    pub(crate) fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for either.
+    pub(crate) async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The uplink: publishes what the spool holds, and nothing else.
+//!
+//! [`courier`] decides, without a socket, a clock or a database; [`render()`] writes the messages; [`run()`] joins both with the spool and a
+//! connection by MQTT 5. It only publishes: it subscribes to nothing, so that nobody can command it.
+//!
+//! It cannot name what is private, nor make what the gate alone makes:
+//!
+//! ```compile_fail,E0432
+//! use sotto_private::Words;
+//! ```
+//!
+//! ```compile_fail,E0432
+//! use sotto_redact::Sealed;
+//! ```
+//!
+//! ```
+//! use sotto_report::Score;
+//! ```
+
+mod address;
+pub mod courier;
+mod desk;
+mod event;
+mod mqtt;
+mod random;
+mod render;
+mod run;
+mod tls;
+mod topic;
+
+pub use address::{Broker, BrokerError, Credentials};
+pub use event::{Answer, Event, Loss};
+pub use render::{Notice, has_names, render, render_notice};
+pub use run::{Config, UplinkError, run, schema_fingerprint};
+pub use tls::{Identity, Roots, Tls, TlsError};
+pub use topic::{About, Message};

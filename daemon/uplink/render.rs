@@ -1,0 +1,118 @@
+//! Reports as they are published: flat JSON, with the site's and node's name, and names in the place of ids.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use sotto_charter::Names;
+use sotto_report::messages::{Birth, Coverage, Health, Status};
+use sotto_report::{Id, Score};
+
+use crate::topic::is_name;
+use crate::{About, Message};
+
+/// A score's topic and payload. An id without a name is left out: see [`has_names`].
+#[must_use]
+pub fn render(score: &Score, names: &Names, about: &About) -> (String, String) {
+    let mut object = flat(score);
+    for (key, id, list) in [("team", score.team, &names.teams), ("line", score.line, &names.lines)] {
+        object.remove(key);
+        if let Some(name) = id.and_then(|id| name_of(id, list)) {
+            object.insert(key.to_owned(), name.into());
+        }
+    }
+    finish(Message::CallScore, object, about)
+}
+
+/// Whether every id in the score has a name here, and one that may leave.
+#[must_use]
+pub fn has_names(score: &Score, names: &Names) -> bool {
+    [(score.team, &names.teams), (score.line, &names.lines)].into_iter().all(|(id, list)| id.is_none_or(|id| name_of(id, list).is_some()))
+}
+
+/// A status, birth, health or coverage as topic and payload.
+#[must_use]
+pub fn render_notice(notice: &impl Notice, about: &About) -> (String, String) {
+    finish(notice.message(), flat(notice), about)
+}
+
+/// A message about the box itself.
+pub trait Notice: Serialize {
+    /// Which.
+    fn message(&self) -> Message;
+}
+
+macro_rules! notices {
+    ($($type:ident),*) => {$(
+        impl Notice for $type {
+            fn message(&self) -> Message {
+                Message::$type
+            }
+        }
+    )*};
+}
+
+notices!(Status, Birth, Health, Coverage);
+
+fn name_of(id: Id, list: &[String]) -> Option<&str> {
+    list.get(usize::from(id.0)).map(String::as_str).filter(|name| is_name(name))
+}
+
+/// Every report is one flat object; were it not, nothing of it would leave.
+fn flat(report: &impl Serialize) -> Map<String, Value> {
+    match serde_json::to_value(report) {
+        Ok(Value::Object(object)) => object,
+        _ => Map::new(),
+    }
+}
+
+fn finish(message: Message, mut object: Map<String, Value>, about: &About) -> (String, String) {
+    object.insert("site".to_owned(), about.site().into());
+    object.insert("node".to_owned(), about.node().into());
+    (about.topic(message), Value::Object(object).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use sotto_report::{CallId, EndCause, Field, Fingerprint, Millis, Outcome};
+
+    use super::*;
+
+    fn score() -> Score {
+        let at = Millis::rounded(1_790_000_000_000);
+        let mut score = Score::new(CallId { epoch: 7, seq: 3 }, at, at, at, Outcome::Scored, EndCause::HungUp, Fingerprint(5));
+        score.set(Field::CallDurationMs, 61_234.0);
+        score.team = Some(Id(1));
+        score
+    }
+
+    #[test]
+    fn ids_become_names() {
+        let about = About::new("harbor", "rec-1").unwrap();
+        let names = Names { teams: vec!["sales".into(), "billing".into()], lines: Vec::new() };
+        let (topic, payload) = render(&score(), &names, &about);
+        assert_eq!(topic, "sotto/v1/harbor/rec-1/call/score");
+        let json: Value = serde_json::from_str(&payload).unwrap();
+        assert_eq!((&json["team"], &json["site"], &json["node"], &json["call_duration_ms"]), (&"billing".into(), &"harbor".into(), &"rec-1".into(), &61_200.into()));
+        assert!(has_names(&score(), &names));
+    }
+
+    #[test]
+    fn what_has_no_name_has_no_number_either() {
+        let about = About::new("harbor", "rec-1").unwrap();
+        for teams in [vec![], vec!["a".to_owned(), "four words of text".to_owned()]] {
+            let names = Names { teams, lines: Vec::new() };
+            assert!(!has_names(&score(), &names));
+            let json: Value = serde_json::from_str(&render(&score(), &names, &about).1).unwrap();
+            assert_eq!(json.get("team"), None);
+        }
+    }
+
+    #[test]
+    fn every_message_is_flat() {
+        let about = About::new("harbor", "rec-1").unwrap();
+        let (topic, payload) = render_notice(&Health { acked: 3, tap_age_s: Some(2), ..Health::default() }, &about);
+        assert_eq!(topic, "sotto/v1/harbor/rec-1/health");
+        let json: Map<String, Value> = serde_json::from_str(&payload).unwrap();
+        assert!(json.values().all(|value| !value.is_object() && !value.is_array() && !value.is_null()));
+        assert_eq!((&json["acked"], &json["calls_open"]), (&3.into(), &0.into()));
+    }
+}

@@ -1,0 +1,190 @@
+//! Converts fetched weights into a pack: `convert RECIPE FETCHED PACK`.
+//!
+//! RECIPE is a file of `packs/`, FETCHED the folder that `fetch.py` filled, PACK the folder to
+//! write. Equal input gives equal bytes. `build_pack.sh` runs all of it.
+
+mod ctranslate2;
+mod silero;
+mod whisper;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use candle_core::quantized::QTensor;
+use serde::Deserialize;
+use sotto_models::ModelError;
+use sotto_models::gguf::{self, Value};
+use sotto_models::pack::{MANIFEST, Manifest, ManifestFile, sha256_hex};
+
+fn main() -> ExitCode {
+    let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    let [recipe, fetched, pack] = &arguments[..] else {
+        eprintln!("usage: convert RECIPE FETCHED PACK");
+        return ExitCode::from(2);
+    };
+    match build(recipe, fetched, pack) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("convert: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Recipe {
+    name: String,
+    version: String,
+    file: Vec<RecipeFile>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecipeFile {
+    job: String,
+    licence: String,
+    registry: String,
+    package: String,
+    package_version: String,
+    archive: String,
+    archive_sha256: String,
+    paths: Vec<PathBuf>,
+}
+
+/// Metadata and tensors of one GGUF file.
+type Converted = (BTreeMap<String, Value>, BTreeMap<String, QTensor>);
+
+fn build(recipe: &Path, fetched: &Path, pack: &Path) -> Result<(), ConvertError> {
+    let bytes = read(recipe)?;
+    let text =
+        std::str::from_utf8(&bytes).map_err(|_| ConvertError::new("not UTF-8").in_file(recipe))?;
+    let parsed: Recipe = toml::from_str(text)
+        .map_err(|error| ConvertError::new(error.to_string()).in_file(recipe))?;
+    fs::create_dir_all(pack).map_err(|error| ConvertError::new(error.to_string()).in_file(pack))?;
+
+    let mut files = Vec::new();
+    for file in parsed.file {
+        let first = file
+            .paths
+            .first()
+            .map(|path| fetched.join(path))
+            .ok_or_else(|| ConvertError::new("a file without paths").in_file(recipe))?;
+        let (mut metadata, tensors) = match file.job.as_str() {
+            "whisper" => whisper::convert(first.parent().unwrap_or(fetched))?,
+            "vad" => convert_silero(&first)?,
+            _ => return Err(ConvertError::new("a job without a converter").in_file(recipe)),
+        };
+        metadata.insert(
+            "sotto.source.archive".to_owned(),
+            Value::String(file.archive),
+        );
+        metadata.insert(
+            "sotto.source.archive_sha256".to_owned(),
+            Value::String(file.archive_sha256.clone()),
+        );
+        let mut gguf = Cursor::new(Vec::new());
+        gguf::write(&mut gguf, metadata, &tensors)?;
+        let gguf = gguf.into_inner();
+        let name = format!("{}.gguf", file.job);
+        write(&pack.join(&name), &gguf)?;
+        files.push(ManifestFile {
+            job: file.job,
+            name,
+            bytes: gguf.len() as u64,
+            sha256: sha256_hex(&gguf),
+            licence: file.licence,
+            source: format!(
+                "{} {} {} sha256:{}",
+                file.registry, file.package, file.package_version, file.archive_sha256
+            ),
+        });
+    }
+    let manifest = Manifest {
+        name: parsed.name,
+        version: parsed.version,
+        recipe_sha256: sha256_hex(&bytes),
+        file: files,
+    };
+    let manifest =
+        toml::to_string(&manifest).map_err(|error| ConvertError::new(error.to_string()))?;
+    // Last, so that a pack with a manifest is a whole one.
+    write(&pack.join(MANIFEST), manifest.as_bytes())
+}
+
+fn convert_silero(path: &Path) -> Result<Converted, ConvertError> {
+    let text = |text: &str| Value::String(text.to_owned());
+    let metadata = BTreeMap::from([
+        ("general.architecture".to_owned(), text("silerovad")),
+        ("general.name".to_owned(), text("Silero VAD 6")),
+        ("general.basename".to_owned(), text("silero-vad")),
+        ("general.version".to_owned(), text("6.2.3")),
+        ("general.organization".to_owned(), text("Silero Team")),
+        ("general.license".to_owned(), text("MIT")),
+        ("general.file_type".to_owned(), Value::U32(0)),
+        ("sotto.sample_rate".to_owned(), Value::U32(16_000)),
+    ]);
+    let mut tensors = BTreeMap::new();
+    let named =
+        silero::silero(&read(path)?).map_err(|error| ConvertError::from(error).in_file(path))?;
+    for (name, dimensions, values) in named {
+        // All in f32: an error in the LSTM's weights comes back with every frame (Q8_0: 0.05 of a
+        // probability), and Q8_0 would save 400 kB.
+        tensors.insert(name, gguf::plain(&dimensions, &values)?);
+    }
+    Ok((metadata, tensors))
+}
+
+/// What could not be converted, and where.
+#[derive(Debug)]
+pub(crate) struct ConvertError {
+    file: Option<PathBuf>,
+    what: String,
+}
+
+impl ConvertError {
+    pub(crate) fn new(what: impl Into<String>) -> Self {
+        Self {
+            file: None,
+            what: what.into(),
+        }
+    }
+
+    pub(crate) fn in_file(mut self, file: &Path) -> Self {
+        self.file.get_or_insert_with(|| file.to_owned());
+        self
+    }
+}
+
+impl fmt::Display for ConvertError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(file) = &self.file {
+            write!(f, "{}: ", file.display())?;
+        }
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for ConvertError {}
+
+impl From<ModelError> for ConvertError {
+    fn from(error: ModelError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ConvertError> {
+    fs::read(path).map_err(|error| ConvertError::new(error.to_string()).in_file(path))
+}
+
+/// In one step for whoever looks: never a half-written file under its own name.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), ConvertError> {
+    let beside = path.with_extension("partial");
+    fs::write(&beside, bytes)
+        .and_then(|()| fs::rename(&beside, path))
+        .map_err(|error| ConvertError::new(error.to_string()).in_file(path))
+}

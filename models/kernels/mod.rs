@@ -1,0 +1,96 @@
+//! The arithmetic that stock candle does slowly, as candle operations.
+//!
+//! Products of u8 activations and i8 weights through `rten-gemm`, attention without a large temporary,
+//! layer norm and convolution. Vector code is `rten-simd`'s: one source, the widest instructions that
+//! the machine has, no `unsafe` here.
+//!
+//! # Threads
+//!
+//! candle's own sum of two tensors wakes its pool of all cores, so even that one is here ([`Add`]). Work stays
+//! on the calling thread. Where `RAYON_NUM_THREADS` (or else `CANDLE_NUM_THREADS`) is set to
+//! more than one, the calling thread gets that many less one beside it.
+
+mod add;
+mod attention;
+mod convolution;
+mod linear;
+mod norm;
+mod query;
+
+use std::cell::OnceCell;
+
+use candle_core::{CpuStorage, Layout, Result, bail};
+use rten_gemm::GemmExecutor;
+
+pub(crate) use add::Add;
+pub(crate) use attention::SelfAttention;
+pub(crate) use convolution::Convolution;
+pub(crate) use linear::{Activation, Linear, Shape};
+pub(crate) use norm::LayerNorm;
+pub(crate) use query::{BLOCK, HEAD, Memory, QueryAttention};
+
+/// The products for this machine's instructions.
+///
+/// One set a thread: they are chosen in no time, and cannot be sent between threads.
+pub(crate) struct Products {
+    pub(crate) int8: GemmExecutor<u8, i8, i32>,
+    pub(crate) f32: GemmExecutor,
+}
+
+thread_local! {
+    static PRODUCTS: OnceCell<Products> = const { OnceCell::new() };
+}
+
+/// Calls `work` with this thread's products.
+pub(crate) fn with_products<T>(work: impl FnOnce(&Products) -> T) -> T {
+    PRODUCTS.with(|cell| {
+        work(cell.get_or_init(|| {
+            join_a_pool();
+            Products {
+                int8: GemmExecutor::new(),
+                f32: GemmExecutor::new(),
+            }
+        }))
+    })
+}
+
+/// Makes the calling thread a rayon pool of its own, so that rayon inside of the products neither
+/// wakes another thread nor waits for one.
+fn join_a_pool() {
+    let threads = ["RAYON_NUM_THREADS", "CANDLE_NUM_THREADS"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok()?.parse::<usize>().ok())
+        .map_or(1, |threads| threads.clamp(1, 64));
+    // A thread that is some pool's worker already stays that; the products run there as well.
+    let _ = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .use_current_thread()
+        .build();
+}
+
+/// The values of a contiguous f32 tensor.
+fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    let Some((start, end)) = layout.contiguous_offsets() else {
+        bail!("an operand is not contiguous")
+    };
+    match storage.as_slice::<f32>()?.get(start..end) {
+        Some(values) => Ok(values),
+        None => bail!("an operand lies outside of its storage"),
+    }
+}
+
+#[cfg(test)]
+mod testing {
+    /// Numbers from -1 to 1 that are the same in every run.
+    pub(crate) fn numbers(seed: u64, count: usize) -> Vec<f32> {
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        (0..count)
+            .map(|_| {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                (state >> 40) as f32 / 8_388_608.0 - 1.0
+            })
+            .collect()
+    }
+}

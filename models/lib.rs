@@ -1,0 +1,15 @@
+//! Samples in, outputs out: the models that hear, and the packs that carry their weights.
+//!
+//! Sans-IO but for [`pack`]'s reading of files: no clock, no thread of its own, no log.
+
+pub mod error;
+pub mod gguf;
+mod kernels;
+pub mod mel;
+pub mod pack;
+pub mod resample;
+pub mod vad;
+pub mod whisper;
+
+pub use error::ModelError;
+pub use pack::{Pack, PackError};

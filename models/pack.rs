@@ -1,0 +1,326 @@
+//! A pack: the folder of converted weights that one installation hears with.
+//!
+//! `pack.toml` names each file with its size, hash, origin and licence. A file is read once, its
+//! hash is taken over the very bytes that are then parsed, and what does not match is refused.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::error::ModelError;
+use crate::gguf::Tensors;
+use crate::vad::Vad;
+use crate::whisper::Whisper;
+
+/// The manifest's name in a pack's folder.
+pub const MANIFEST: &str = "pack.toml";
+/// A manifest has a few kilobytes.
+const MAX_MANIFEST: u64 = 64 * 1024;
+/// No single model of ours comes near; a wrong file is refused before it fills the memory.
+const MAX_FILE: u64 = 512 * 1024 * 1024;
+/// Jobs that a pack can do, so more files make no sense.
+const MAX_FILES: usize = 16;
+
+/// What `pack.toml` says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The pack's name, such as `en`.
+    pub name: String,
+    /// The recipe's version.
+    pub version: String,
+    /// SHA-256, in hex, of the recipe that the pack was built from.
+    pub recipe_sha256: String,
+    /// The files beside the manifest.
+    pub file: Vec<ManifestFile>,
+}
+
+/// One file of a pack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManifestFile {
+    /// Which model it is: `whisper` or `vad`.
+    pub job: String,
+    /// Its plain name in the pack's folder.
+    pub name: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Its SHA-256 in hex.
+    pub sha256: String,
+    /// SPDX identifier of the weights' licence.
+    pub licence: String,
+    /// Registry, package, version and hash that the weights were taken from.
+    pub source: String,
+}
+
+/// A pack whose every byte matches its manifest.
+pub struct Pack {
+    directory: PathBuf,
+    manifest: Manifest,
+    digest: [u8; 32],
+    /// In the manifest's order.
+    contents: Vec<Vec<u8>>,
+}
+
+impl Pack {
+    /// Reads a pack's folder and checks every file against the manifest.
+    ///
+    /// # Errors
+    ///
+    /// Names the file and what is wrong with it; see [`PackError`].
+    pub fn open(directory: &Path) -> Result<Self, PackError> {
+        let path = directory.join(MANIFEST);
+        let bytes = read(&path, MAX_MANIFEST)?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| PackError::Manifest {
+            file: path.clone(),
+            what: "not UTF-8".to_owned(),
+        })?;
+        let manifest: Manifest = toml::from_str(text).map_err(|error| PackError::Manifest {
+            file: path.clone(),
+            what: error.to_string(),
+        })?;
+        if manifest.file.len() > MAX_FILES {
+            return Err(PackError::Manifest {
+                file: path,
+                what: format!("more than {MAX_FILES} files"),
+            });
+        }
+        let contents = manifest
+            .file
+            .iter()
+            .map(|file| checked(directory, file))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            directory: directory.to_owned(),
+            manifest,
+            digest: Sha256::digest(&bytes).into(),
+            contents,
+        })
+    }
+
+    /// The pack's name, such as `en`.
+    pub fn name(&self) -> &str {
+        &self.manifest.name
+    }
+
+    /// SHA-256 of the manifest, and so, through the hashes in it, of the whole pack.
+    pub fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+
+    /// What the pack is made of.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The detector of speech.
+    ///
+    /// # Errors
+    ///
+    /// The pack has none, or its tensors are not Silero's.
+    pub fn vad(&self) -> Result<Vad, PackError> {
+        self.load("vad", Vad::load)
+    }
+
+    /// The recogniser of words.
+    ///
+    /// # Errors
+    ///
+    /// The pack has none, or its tensors are not Whisper's.
+    pub fn whisper(&self) -> Result<Whisper, PackError> {
+        self.load("whisper", Whisper::load)
+    }
+
+    fn load<T>(
+        &self,
+        job: &'static str,
+        load: impl FnOnce(&Tensors<'_>) -> Result<T, ModelError>,
+    ) -> Result<T, PackError> {
+        let index = self
+            .manifest
+            .file
+            .iter()
+            .position(|file| file.job == job)
+            .ok_or_else(|| PackError::NoModel {
+                directory: self.directory.clone(),
+                job,
+            })?;
+        Tensors::parse(&self.contents[index])
+            .and_then(|tensors| load(&tensors))
+            .map_err(|error| PackError::Model {
+                file: self.directory.join(&self.manifest.file[index].name),
+                error,
+            })
+    }
+}
+
+impl fmt::Debug for Pack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pack")
+            .field("directory", &self.directory)
+            .field("manifest", &self.manifest)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a pack was refused. Its text says which file, and what to do.
+#[derive(Debug)]
+pub enum PackError {
+    /// A file cannot be read.
+    Read {
+        /// Which.
+        file: PathBuf,
+        /// The system's reason.
+        error: std::io::Error,
+    },
+    /// The manifest is not one.
+    Manifest {
+        /// Where it lies.
+        file: PathBuf,
+        /// The rule that it breaks.
+        what: String,
+    },
+    /// A file has another size than the manifest says, or more than any model has.
+    Size {
+        /// Which.
+        file: PathBuf,
+        /// Bytes; the most that is accepted where the manifest asks for more.
+        expected: u64,
+        /// Bytes; `None` where reading stopped at the limit.
+        found: Option<u64>,
+    },
+    /// A file has another hash than the manifest says.
+    Hash {
+        /// Which.
+        file: PathBuf,
+        /// Hex.
+        expected: String,
+        /// Hex.
+        found: String,
+    },
+    /// The pack has no model for this job.
+    NoModel {
+        /// The pack's folder.
+        directory: PathBuf,
+        /// `whisper` or `vad`.
+        job: &'static str,
+    },
+    /// A file is what the manifest says, and still no model of ours.
+    Model {
+        /// Which.
+        file: PathBuf,
+        /// What is wrong in it.
+        error: ModelError,
+    },
+}
+
+impl fmt::Display for PackError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read { file, error } => write!(f, "{}: {error}", file.display()),
+            Self::Manifest { file, what } => write!(f, "{}: {what}", file.display()),
+            Self::Size {
+                file,
+                expected,
+                found: Some(found),
+            } => write!(
+                f,
+                "{}: {found} bytes, the manifest says {expected}",
+                file.display()
+            ),
+            Self::Size {
+                file,
+                expected,
+                found: None,
+            } => write!(f, "{}: more than {expected} bytes", file.display()),
+            Self::Hash {
+                file,
+                expected,
+                found,
+            } => write!(
+                f,
+                "{}: sha256 is {found}, the manifest says {expected}",
+                file.display()
+            ),
+            Self::NoModel { directory, job } => {
+                write!(f, "{}: no model for {job}", directory.display())
+            }
+            Self::Model { file, error } => write!(f, "{}: {error}", file.display()),
+        }?;
+        write!(f, "; install or build the model pack again")
+    }
+}
+
+impl std::error::Error for PackError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Read { error, .. } => Some(error),
+            Self::Model { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// SHA-256 in lower-case hex, as manifests write it.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+fn checked(directory: &Path, file: &ManifestFile) -> Result<Vec<u8>, PackError> {
+    if Path::new(&file.name).file_name() != Some(file.name.as_ref()) {
+        return Err(PackError::Manifest {
+            file: directory.join(MANIFEST),
+            what: "a file's name is not a plain name".to_owned(),
+        });
+    }
+    let path = directory.join(&file.name);
+    let bytes = read(&path, file.bytes.min(MAX_FILE))?;
+    if bytes.len() as u64 != file.bytes {
+        return Err(PackError::Size {
+            file: path,
+            expected: file.bytes,
+            found: Some(bytes.len() as u64),
+        });
+    }
+    let found = sha256_hex(&bytes);
+    if found != file.sha256 {
+        return Err(PackError::Hash {
+            file: path,
+            expected: file.sha256.clone(),
+            found,
+        });
+    }
+    Ok(bytes)
+}
+
+/// The whole file, in one reading; the limit holds for what is read, whatever the file's length was before.
+fn read(path: &Path, limit: u64) -> Result<Vec<u8>, PackError> {
+    let failed = |error| PackError::Read {
+        file: path.to_owned(),
+        error,
+    };
+    let file = File::open(path).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len();
+    let mut bytes = Vec::with_capacity(usize::try_from(length.min(limit)).unwrap_or(0) + 1);
+    file.take(limit.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    if bytes.len() as u64 > limit {
+        return Err(PackError::Size {
+            file: path.to_owned(),
+            expected: limit,
+            found: None,
+        });
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests;

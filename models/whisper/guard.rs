@@ -1,0 +1,97 @@
+//! When a decoding has run away, and what is left of it.
+
+use super::decoder::{Decoded, Token};
+
+/// Nobody speaks faster: 8 tokens a second are some 6 words, and the 24 allow for spelled numbers in a short turn.
+const TOKENS_A_SECOND: f32 = 8.0;
+const TOKENS_AT_LEAST: f32 = 24.0;
+/// The longest phrase that is looked for as a repetition.
+const MAX_PHRASE: usize = 24;
+/// So often the same, and so many tokens in all: "no, no, no, no" is speech.
+const REPEATS: usize = 4;
+const REPEATED_TOKENS: usize = 12;
+
+/// Whether the decoding repeats itself, or says more than a turn of so many seconds can hold.
+pub(super) fn runs_away(tokens: &[Token], seconds: f32) -> bool {
+    tokens.len() as f32 > TOKENS_AT_LEAST + TOKENS_A_SECOND * seconds || phrase(tokens).is_some()
+}
+
+/// Keeps a repeated phrase once.
+pub(super) fn cut(decoded: &mut Decoded) {
+    let tokens = &mut decoded.tokens;
+    while let Some(length) = phrase(tokens) {
+        let kept = &tokens[tokens.len() - length..];
+        let mut end = tokens.len() - length;
+        while end >= length && same(&tokens[end - length..end], kept) {
+            end -= length;
+        }
+        tokens.truncate(end + length);
+    }
+}
+
+/// The length of the phrase that the tokens end with again and again.
+fn phrase(tokens: &[Token]) -> Option<usize> {
+    (1..=MAX_PHRASE).find(|&length| {
+        let times = REPEATS.max(REPEATED_TOKENS.div_ceil(length));
+        let Some(start) = tokens.len().checked_sub(times * length) else {
+            return false;
+        };
+        let tail = &tokens[start..];
+        same(&tail[length..], &tail[..tail.len() - length])
+    })
+}
+
+fn same(a: &[Token], b: &[Token]) -> bool {
+    a.iter().zip(b).all(|(a, b)| a.id == b.id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens(ids: &[u32]) -> Vec<Token> {
+        ids.iter()
+            .map(|&id| Token {
+                id,
+                log_probability: -0.1,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn speech_does_not_run_away() {
+        let counting: Vec<u32> = (0..30).collect();
+        assert!(!runs_away(&tokens(&counting), 5.0));
+        assert!(
+            !runs_away(&tokens(&[5, 1, 1, 1, 1, 1, 7]), 2.0),
+            "no, no, no"
+        );
+        assert!(!runs_away(&tokens(&[1, 2, 3, 1, 2, 3, 1, 2, 3]), 2.0));
+        assert!(!runs_away(&[], 0.0));
+    }
+
+    #[test]
+    fn repetition_and_too_many_words_do() {
+        assert!(runs_away(
+            &tokens(&[9, 8, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3]),
+            20.0
+        ));
+        assert!(runs_away(&tokens(&[4; 12]), 20.0));
+        let many: Vec<u32> = (0..41).collect();
+        assert!(runs_away(&tokens(&many), 2.0));
+        assert!(!runs_away(&tokens(&many), 20.0));
+    }
+
+    #[test]
+    fn a_phrase_stays_once() {
+        let mut decoded = Decoded {
+            tokens: tokens(&[9, 8, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3]),
+            end: None,
+            no_speech_probability: 0.0,
+            ran_away: true,
+        };
+        cut(&mut decoded);
+        let ids: Vec<u32> = decoded.tokens.iter().map(|token| token.id).collect();
+        assert_eq!(ids, [9, 8, 1, 2, 3]);
+    }
+}

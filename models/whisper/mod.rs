@@ -1,0 +1,252 @@
+//! Words from speech: Whisper (<https://arxiv.org/abs/2212.04356>), written for short telephone turns.
+//!
+//! The encoder of Whisper always sees 30 s. Here it sees the turn and a margin of silence, and the rest of the
+//! memory that the decoder looks at is what the encoder makes of pure silence, computed once: the
+//! **silent tail**. Without the tail the decoder misses the end of the speech and repeats itself.
+//!
+//! Decoding is greedy, without timestamps, each token once; what was heard comes with how sure the model
+//! was, and whoever uses the words decides from that whether to believe them.
+
+mod decoder;
+mod encoder;
+mod guard;
+mod tokens;
+
+use std::fmt;
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
+use zeroize::Zeroize;
+
+use crate::error::ModelError;
+use crate::gguf::Tensors;
+use crate::kernels::{BLOCK, HEAD, Memory};
+use crate::mel::{HOP, LogMel, SAMPLE_RATE};
+use decoder::{Decoded, Decoder};
+use encoder::Encoder;
+use tokens::Tokens;
+
+/// The longest turn: 30 s.
+pub const MAX_SAMPLES: usize = 30 * SAMPLE_RATE;
+/// Encoder positions a whole window has: one for each 20 ms.
+const WINDOW: usize = 1500;
+/// Samples that one encoder position stands for.
+const POSITION: usize = 2 * HOP;
+/// Silence that is encoded after the turn, in samples. With 0.3 s a few more words are wrong (the
+/// design's table), with more the time goes up and nothing else.
+const MARGIN: usize = SAMPLE_RATE;
+/// The spectrogram of silence, as the tail is made of it.
+const SILENCE: f32 = -0.6;
+/// Above this, and with words as unlikely as below, there was no speech (OpenAI's `transcribe.py`).
+const NO_SPEECH: f32 = 0.6;
+const UNLIKELY: f32 = -1.0;
+
+/// A loaded model. A clone shares the weights.
+#[derive(Clone)]
+pub struct Whisper {
+    model: Arc<Model>,
+}
+
+struct Model {
+    log_mel: LogMel,
+    mel_bins: usize,
+    encoder: Encoder,
+    decoder: Decoder,
+    tokens: Tokens,
+    /// For each decoder layer, keys and values of a window of silence.
+    silence: Vec<Memory>,
+}
+
+/// What was heard in one turn. It holds spoken words: nothing prints them, and they are wiped when dropped.
+#[derive(Clone, PartialEq)]
+pub struct Heard {
+    /// In the order spoken.
+    pub words: Vec<HeardWord>,
+    /// Mean natural logarithm of the tokens' probabilities, the end of the turn among them. At most 0;
+    /// telephone English is mostly above -0.5, another language mostly below -1.
+    pub average_log_probability: f32,
+    /// How likely the model finds it that there was no speech at all, 0 to 1.
+    pub no_speech_probability: f32,
+    /// The first decoding ran away, and the turn was decoded again with the full window.
+    pub decoded_twice: bool,
+    /// The second one ran away too: the words end where it began to repeat itself.
+    pub cut_short: bool,
+}
+
+/// One spoken word.
+#[derive(Clone, PartialEq)]
+pub struct HeardWord {
+    /// As the model writes it, with the punctuation that belongs to it, without spaces.
+    pub text: String,
+    /// Product of the probabilities of its tokens, punctuation aside; 0 to 1.
+    pub probability: f32,
+}
+
+impl Whisper {
+    /// Reads the weights and computes the silent tail.
+    ///
+    /// # Errors
+    ///
+    /// A tensor or key is absent, of another shape, or makes no Whisper.
+    pub fn load(tensors: &Tensors<'_>) -> Result<Self, ModelError> {
+        if tensors.text("general.architecture")? != "whisper" {
+            return Err(ModelError::Metadata {
+                key: "general.architecture".to_owned(),
+                needed: "whisper",
+            });
+        }
+        let dimensions = Dimensions::load(tensors)?;
+        let encoder = Encoder::load(tensors, &dimensions)?;
+        let decoder = Decoder::load(tensors, &dimensions)?;
+        let tokens = Tokens::load(tensors, dimensions.vocabulary)?;
+        let log_mel = LogMel::new(dimensions.mel_bins);
+        let silence = vec![SILENCE; 2 * WINDOW * dimensions.mel_bins];
+        let silence = Tensor::from_vec(silence, (2 * WINDOW, dimensions.mel_bins), &Device::Cpu)?;
+        let silence = decoder.memories(&encoder.forward(&silence)?)?;
+        Ok(Self {
+            model: Arc::new(Model {
+                log_mel,
+                mel_bins: dimensions.mel_bins,
+                encoder,
+                decoder,
+                tokens,
+                silence,
+            }),
+        })
+    }
+
+    /// The words of one turn.
+    ///
+    /// `samples` are at 16 kHz, -1 to 1. It takes some 10 ms a second of sound on one core; nothing of the
+    /// turn stays behind.
+    ///
+    /// # Errors
+    ///
+    /// More than [`MAX_SAMPLES`]: a longer turn is the caller's to divide, where there is a pause.
+    pub fn transcribe(&mut self, samples: &[f32]) -> Result<Heard, ModelError> {
+        if samples.len() > MAX_SAMPLES {
+            return Err(ModelError::Input("a turn of more than 30 s"));
+        }
+        let positions = (samples.len() + MARGIN)
+            .div_ceil(POSITION)
+            .next_multiple_of(BLOCK)
+            .min(WINDOW);
+        let mut decoded = self.decode(samples, positions)?;
+        let decoded_twice = decoded.ran_away && positions < WINDOW;
+        if decoded_twice {
+            decoded = self.decode(samples, WINDOW)?;
+        }
+        let cut_short = decoded.ran_away;
+        if cut_short {
+            guard::cut(&mut decoded);
+        }
+        let average_log_probability = decoded.average_log_probability();
+        let no_speech =
+            decoded.no_speech_probability > NO_SPEECH && average_log_probability < UNLIKELY;
+        Ok(Heard {
+            words: if no_speech {
+                Vec::new()
+            } else {
+                self.model.tokens.words(&decoded.tokens)
+            },
+            average_log_probability,
+            no_speech_probability: decoded.no_speech_probability,
+            decoded_twice,
+            cut_short,
+        })
+    }
+
+    /// Encodes so many positions, completes them with silence, decodes.
+    fn decode(&self, samples: &[f32], positions: usize) -> Result<Decoded, ModelError> {
+        let model = &*self.model;
+        let mel = model.log_mel.compute(samples, 2 * positions)?;
+        let mel = Tensor::from_vec(mel, (2 * positions, model.mel_bins), &Device::Cpu)?;
+        let turn = model.decoder.memories(&model.encoder.forward(&mel)?)?;
+        let seconds = samples.len() as f32 / SAMPLE_RATE as f32;
+        model
+            .decoder
+            .decode(&model.tokens, &turn, &model.silence, positions, seconds)
+    }
+}
+
+impl fmt::Debug for Whisper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Whisper").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Heard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Heard({} words)", self.words.len())
+    }
+}
+
+impl fmt::Debug for HeardWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HeardWord")
+    }
+}
+
+impl Drop for HeardWord {
+    fn drop(&mut self) {
+        self.text.zeroize();
+    }
+}
+
+/// The sizes of a model, checked once.
+struct Dimensions {
+    mel_bins: usize,
+    width: usize,
+    feed_forward: usize,
+    encoder_layers: usize,
+    decoder_layers: usize,
+    decoder_positions: usize,
+    vocabulary: usize,
+}
+
+impl Dimensions {
+    fn load(tensors: &Tensors<'_>) -> Result<Self, ModelError> {
+        let within = |key: &str, most: u32, needed: &'static str| {
+            let value = tensors.u32(key)?;
+            if value == 0 || value > most {
+                return Err(ModelError::Metadata {
+                    key: key.to_owned(),
+                    needed,
+                });
+            }
+            Ok(value as usize)
+        };
+        let width = within("whisper.embedding_length", 2048, "1 to 2048")?;
+        for side in ["encoder", "decoder"] {
+            let key = format!("whisper.{side}.attention.head_count");
+            if within(&key, 64, "1 to 64")? * HEAD != width {
+                return Err(ModelError::Metadata {
+                    key,
+                    needed: "heads of 64 values",
+                });
+            }
+        }
+        let key = "whisper.encoder.context_length";
+        if within(key, u32::MAX, "1500")? != WINDOW {
+            return Err(ModelError::Metadata {
+                key: key.to_owned(),
+                needed: "1500",
+            });
+        }
+        Ok(Self {
+            mel_bins: within("whisper.audio.mel_bins", 128, "1 to 128")?,
+            width,
+            feed_forward: within("whisper.feed_forward_length", 8192, "1 to 8192")?,
+            encoder_layers: within("whisper.encoder.block_count", 64, "1 to 64")?,
+            decoder_layers: within("whisper.decoder.block_count", 64, "1 to 64")?,
+            decoder_positions: within("whisper.decoder.context_length", 1024, "1 to 1024")?,
+            vocabulary: tensors
+                .dimensions("decoder.embedding")
+                .and_then(|dimensions| dimensions.first().copied())
+                .unwrap_or(0),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

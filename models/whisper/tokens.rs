@@ -1,0 +1,242 @@
+//! The vocabulary: which tokens may follow, and what words they are.
+
+use zeroize::Zeroize;
+
+use super::HeardWord;
+use super::decoder::Token;
+use crate::error::ModelError;
+use crate::gguf::Tensors;
+
+pub(super) struct Tokens {
+    /// The bytes of all tokens, one after the other, and where each ends.
+    bytes: Vec<u8>,
+    ends: Vec<u32>,
+    prompt: Vec<u32>,
+    end: u32,
+    no_speech: u32,
+    suppress: Vec<u32>,
+    suppress_begin: Vec<u32>,
+}
+
+impl Tokens {
+    pub(super) fn load(tensors: &Tensors<'_>, vocabulary: usize) -> Result<Self, ModelError> {
+        const TOKENS: &str = "tokenizer.ggml.tokens";
+        let wrong = |key: &str, needed| ModelError::Metadata {
+            key: key.to_owned(),
+            needed,
+        };
+        let texts = tensors.texts(TOKENS)?;
+        if texts.len() != vocabulary {
+            return Err(wrong(TOKENS, "one text for each row of the embedding"));
+        }
+        let mut bytes = Vec::new();
+        let mut ends = Vec::with_capacity(texts.len());
+        for text in texts {
+            bytes.extend(text.chars().filter_map(byte_of));
+            let end = u32::try_from(bytes.len()).map_err(|_| wrong(TOKENS, "less than 4 GiB"))?;
+            ends.push(end);
+        }
+        let known = |key: &str, ids: Vec<u32>| {
+            if ids.iter().all(|&id| (id as usize) < vocabulary) {
+                Ok(ids)
+            } else {
+                Err(wrong(key, "tokens of the vocabulary"))
+            }
+        };
+        let list = |key: &str| known(key, tensors.u32s(key)?);
+        let one = |key: &str| {
+            let id = tensors.u32(key)?;
+            known(key, vec![id]).map(|_| id)
+        };
+        let prompt = list("whisper.prompt")?;
+        if prompt.is_empty() || prompt.len() > 8 {
+            return Err(wrong("whisper.prompt", "1 to 8 tokens"));
+        }
+        Ok(Self {
+            bytes,
+            ends,
+            prompt,
+            end: one("tokenizer.ggml.eos_token_id")?,
+            no_speech: one("whisper.no_speech_token_id")?,
+            suppress: list("whisper.suppress")?,
+            suppress_begin: list("whisper.suppress_begin")?,
+        })
+    }
+
+    /// What a decoding starts with.
+    pub(super) fn prompt(&self) -> &[u32] {
+        &self.prompt
+    }
+
+    /// The token that ends a turn.
+    pub(super) fn end(&self) -> u32 {
+        self.end
+    }
+
+    /// The token that says that nobody speaks.
+    pub(super) fn no_speech(&self) -> u32 {
+        self.no_speech
+    }
+
+    /// Makes impossible what is not speech (the published list: brackets, notes), what is no text at all
+    /// (languages, tasks, times), and for the first token an end or a blank.
+    pub(super) fn forbid(&self, scores: &mut [f32], first: bool) {
+        let begin = if first { &self.suppress_begin[..] } else { &[] };
+        for &id in self.suppress.iter().chain(begin) {
+            if let Some(score) = scores.get_mut(id as usize) {
+                *score = f32::NEG_INFINITY;
+            }
+        }
+        // All marks have higher numbers than the one for the end.
+        if let Some(marks) = scores.get_mut(self.end as usize + 1..) {
+            marks.fill(f32::NEG_INFINITY);
+        }
+    }
+
+    /// The words that tokens make: one begins where a token begins with a space.
+    pub(super) fn words(&self, tokens: &[Token]) -> Vec<HeardWord> {
+        let mut words: Vec<HeardWord> = Vec::new();
+        let mut spelled: Vec<u8> = Vec::new();
+        let mut log_probability = 0.0;
+        for token in tokens {
+            let bytes = self.bytes_of(token.id);
+            let is_word = bytes
+                .iter()
+                .any(|byte| byte.is_ascii_alphanumeric() || !byte.is_ascii());
+            if bytes.first() == Some(&b' ') && is_word {
+                close(&mut words, &mut spelled, &mut log_probability);
+            }
+            spelled.extend_from_slice(bytes);
+            if is_word {
+                log_probability += token.log_probability;
+            }
+        }
+        close(&mut words, &mut spelled, &mut log_probability);
+        words
+    }
+
+    fn bytes_of(&self, id: u32) -> &[u8] {
+        let id = id as usize;
+        let start = id.checked_sub(1).and_then(|before| self.ends.get(before));
+        let start = start.map_or(0, |&end| end as usize);
+        let end = self.ends.get(id).map_or(start, |&end| end as usize);
+        &self.bytes[start..end]
+    }
+}
+
+/// Ends a word. What has no letter and no digit is no word.
+fn close(words: &mut Vec<HeardWord>, spelled: &mut Vec<u8>, log_probability: &mut f32) {
+    let is_word = spelled
+        .iter()
+        .any(|byte| byte.is_ascii_alphanumeric() || !byte.is_ascii());
+    if is_word {
+        let text = String::from_utf8_lossy(spelled.trim_ascii()).into_owned();
+        words.push(HeardWord {
+            text,
+            probability: log_probability.exp(),
+        });
+    }
+    spelled.zeroize();
+    *log_probability = 0.0;
+}
+
+/// The byte that a character of GPT-2's vocabulary stands for: printable Latin-1 is itself, the other bytes
+/// follow from U+0100 on (`bytes_to_unicode` in OpenAI's `encoder.py`).
+fn byte_of(character: char) -> Option<u8> {
+    let is_itself = |byte: u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
+    let code = u32::from(character);
+    if let Ok(byte) = u8::try_from(code) {
+        return is_itself(byte).then_some(byte);
+    }
+    let index = usize::try_from(code.checked_sub(0x100)?).ok()?;
+    (0..=255).filter(|&byte| !is_itself(byte)).nth(index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vocabulary(texts: &[&str]) -> Tokens {
+        let mut tokens = Tokens {
+            bytes: Vec::new(),
+            ends: Vec::new(),
+            prompt: vec![0],
+            end: 1,
+            no_speech: 2,
+            suppress: vec![3],
+            suppress_begin: vec![1],
+        };
+        for text in texts {
+            tokens.bytes.extend(text.chars().filter_map(byte_of));
+            tokens.ends.push(tokens.bytes.len() as u32);
+        }
+        tokens
+    }
+
+    fn token(id: u32, probability: f32) -> Token {
+        Token {
+            id,
+            log_probability: probability.ln(),
+        }
+    }
+
+    #[test]
+    fn tokens_become_words() {
+        let tokens = vocabulary(&["Ġcall", "Ġcent", "er", ",", "Ġdon", "'t", "Ġ,", "Ã", "©"]);
+        let words = tokens.words(&[
+            token(0, 0.9),
+            token(1, 0.5),
+            token(2, 0.5),
+            token(3, 0.1),
+            token(4, 0.8),
+            token(5, 1.0),
+            token(6, 0.1),
+            token(0, 0.3),
+            token(7, 1.0),
+            token(8, 1.0),
+        ]);
+        let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
+        assert_eq!(texts, ["call", "center,", "don't ,", "callé"]);
+        for (word, expected) in words.iter().zip([0.9, 0.25, 0.8, 0.3]) {
+            assert!((word.probability - expected).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn punctuation_alone_is_no_word() {
+        let tokens = vocabulary(&["Ġ.", "!"]);
+        assert!(
+            tokens
+                .words(&[token(0, 1.0), token(1, 1.0), token(77, 1.0)])
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn bytes_are_those_of_gpt2() {
+        let mut seen: Vec<u8> = (0..0x200)
+            .filter_map(char::from_u32)
+            .filter_map(byte_of)
+            .collect();
+        assert_eq!(byte_of('Ġ'), Some(b' '));
+        assert_eq!(byte_of('Ċ'), Some(b'\n'));
+        seen.sort_unstable();
+        assert!(seen.into_iter().eq(0..=255));
+    }
+
+    #[test]
+    fn what_may_not_follow_is_impossible() {
+        let tokens = vocabulary(&["a", "b"]);
+        let mut scores = [1.0; 6];
+        tokens.forbid(&mut scores, false);
+        assert_eq!(
+            scores.map(f32::is_finite),
+            [true, true, false, false, false, false]
+        );
+        tokens.forbid(&mut scores, true);
+        assert_eq!(
+            scores.map(f32::is_finite),
+            [true, false, false, false, false, false]
+        );
+    }
+}

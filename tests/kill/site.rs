@@ -1,0 +1,139 @@
+//! A site whose calls are over as soon as they begin: what a tap would write into the spool, and what an uplink needs to send it.
+
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use sotto_charter::{Charter, Names, Site as Rules};
+use sotto_private::{Consent, EndCause, Estimate, Findings, Label, LegTalk, StreamFacts, TalkBalance, Wall};
+use sotto_redact::{Terms, gate, opening};
+use sotto_report::messages::Coverage;
+use sotto_report::{CallId, Fingerprint, Outcome};
+use sotto_spool::{Backlog, Spool, View};
+use sotto_tests::Error;
+use sotto_uplink::{About, Broker, Config};
+use tempfile::TempDir;
+
+const CHARTER: &str = r#"version = "1"
+profile = "eu"
+kpis = ["talk_balance"]
+[[consent]]
+match = "*"
+customer = "notice"
+agent = "agreement"
+[retention]
+scores_days = 7
+[[purpose]]
+metric = "talk_balance"
+why = "See whether customers come to speak"
+basis = "legitimate interest"
+review_by = "2199-01-01"
+"#;
+
+/// The site and its spool, with the tap's connection to it.
+pub(crate) struct Site {
+    folder: TempDir,
+    spool: Spool,
+    charter: Charter,
+    rules: Rules,
+}
+
+impl Site {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = Spool::open(&folder.path().join("spool.db"), 0x5077_0001).unwrap();
+        let charter = Charter::parse(CHARTER).unwrap();
+        let rules = Rules::new(&[("sip:1???@*".into(), "billing".into())], &[]).unwrap();
+        Self { folder, spool, charter, rules }
+    }
+
+    pub(crate) fn spool_path(&self) -> PathBuf {
+        self.folder.path().join("spool.db")
+    }
+
+    /// Scores of calls that just ended, as the pipeline would keep them.
+    pub(crate) fn score(&mut self, calls: usize) -> Vec<CallId> {
+        (0..calls).map(|_| self.score_one()).collect()
+    }
+
+    fn score_one(&mut self) -> CallId {
+        let now_ms = now_ms();
+        let ended = Wall::from_micros(now_ms * 1_000);
+        let began = Wall::from_micros((now_ms - 60_000) * 1_000);
+        let call = self.spool.begin(&opening(began)).unwrap();
+        let terms = Terms { charter: &self.charter, models: None, now: ended, made: ended };
+        let closing = gate(&findings(began, ended), call, terms);
+        self.spool.close(&closing, Names::of(&self.rules).fingerprint(), now_ms).unwrap();
+        call
+    }
+
+    pub(crate) fn backlog(&self) -> Backlog {
+        View::open(&self.spool_path()).unwrap().backlog(now_ms()).unwrap()
+    }
+
+    /// The ledger: every call scored, none anywhere else.
+    pub(crate) fn assert_adds_up(&self, calls: usize) {
+        let coverage: Coverage = self.spool.coverage(now_ms()).unwrap();
+        assert_eq!(coverage.total_counts[Outcome::Scored.index()], calls as u64);
+        assert_eq!(coverage.total_seen(), calls as u64);
+        assert_eq!(coverage.expired_unacked, 0);
+    }
+
+    /// What an uplink of this process is told.
+    pub(crate) fn config(&self, broker: &str) -> Config {
+        Config {
+            broker: Broker::parse(broker, false).unwrap(),
+            credentials: None,
+            tls: None,
+            about: About::new("harbor", "rec-1").unwrap(),
+            names: Names::of(&self.rules),
+            charter: Fingerprint(self.charter.fingerprint()),
+            version: (0, 1, 0),
+            seed: 1,
+        }
+    }
+
+    /// The same as files, for an uplink that is a process: sotto.toml and charter.toml.
+    pub(crate) fn write_files(&self, broker: &str) -> Result<[PathBuf; 2], Error> {
+        let config = format!(
+            "[site]\nid = \"harbor\"\nnode = \"rec-1\"\n[capture]\nsource = \"mirror\"\ninterface = \"lo\"\n\
+             [[agents]]\nmatch = \"sip:1???@*\"\nteam = \"billing\"\n[models]\npack = \"en\"\n[uplink]\nbroker = \"{broker}\"\n"
+        );
+        let paths = ["sotto.toml", "charter.toml"].map(|name| self.folder.path().join(name));
+        for (path, text) in paths.iter().zip([config.as_str(), CHARTER]) {
+            std::fs::write(path, text).map_err(|source| Error::file(path, &source))?;
+        }
+        Ok(paths)
+    }
+}
+
+/// Wall clock, milliseconds since 1970.
+pub(crate) fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64
+}
+
+fn findings(began: Wall, ended: Wall) -> Findings {
+    let talk = LegTalk { talk_time_ms: Ok(Estimate { value: 30_049.0, plus_minus: 301.0 }), talk_speed_wpm: Ok(Estimate { value: 151.0, plus_minus: 9.0 }) };
+    Findings {
+        call: sotto_private::Call(1),
+        offered: began,
+        ringing: None,
+        answered: Some(began),
+        ended,
+        cause: EndCause::HungUp,
+        hold_micros: 0,
+        hold_count: 0,
+        is_signalled: true,
+        label: Label::AgentCalled,
+        consent: Consent::Given,
+        team: Some(0),
+        line: None,
+        codec: None,
+        streams: [None::<StreamFacts>, None],
+        quality: [Ok(4.41), Ok(4.38)],
+        scored_fraction: 1.0,
+        talk: Some(TalkBalance { legs: [talk.clone(), talk], longest_monologue_agent_ms: Ok(Estimate { value: 9_000.0, plus_minus: 300.0 }), confidence: 0.9 }),
+        interruptions: None,
+        silence: None,
+        keywords: None,
+    }
+}
