@@ -13,7 +13,7 @@
 //!     loop {
 //!         match source.next()? {
 //!             Next::Item(Captured::Datagram(_)) => datagrams += 1,
-//!             Next::Item(Captured::Pcm(_)) | Next::Quiet | Next::InterfaceDown | Next::InterfaceUp => {}
+//!             Next::Item(Captured::Segment(_) | Captured::Pcm(_)) | Next::Quiet | Next::InterfaceDown | Next::InterfaceUp => {}
 //!             Next::End => return Ok(datagrams),
 //!         }
 //!     }
@@ -34,13 +34,15 @@ pub use pcap::PcapFile;
 pub use wav::WavFile;
 pub use sotto_private::Wall;
 
-use sotto_private::{Datagram, Pcm};
+use sotto_private::{Datagram, Pcm, Segment};
 
 /// One thing captured.
 #[derive(Debug)]
 pub enum Captured {
     /// A UDP payload from a packet network.
     Datagram(Datagram),
+    /// A piece of a TCP stream that may carry signalling.
+    Segment(Segment),
     /// A block of one channel's sound from a source that is no packet network.
     Pcm(Pcm),
 }

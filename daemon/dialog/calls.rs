@@ -6,7 +6,7 @@ mod signalling;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use sotto_private::{Call, CallEvent, Datagram, EndCause, Party, Side, Wall};
+use sotto_private::{Call, CallEvent, Datagram, EndCause, Origin, Party, Segment, Side, Wall};
 
 use crate::limits::{Counters, Limits};
 use crate::media::{Claim, Claims};
@@ -97,12 +97,23 @@ impl Calls {
         }
     }
 
+    pub(crate) fn segment(&mut self, segment: Segment) {
+        self.counters.tcp_segments += u64::from(!segment.payload().is_empty());
+    }
+
     /// A recording's call: offered and answered at once.
     pub(crate) fn open_recording(&mut self, at: Wall) -> (Call, Wall) {
         let call = self.number();
         self.counters.calls_open += 1;
         let nobody = || Party::new("", None, "");
-        self.out.push_back(Output::Event(CallEvent::Offered { call, at, calling: nobody(), called: nobody() }));
+        self.out.push_back(Output::Event(CallEvent::Offered {
+            call,
+            at,
+            calling: nobody(),
+            called: nobody(),
+            origin: Origin::Recording,
+            continues: None,
+        }));
         self.out.push_back(Output::Event(CallEvent::Answered { call, at, called: None }));
         (call, at)
     }

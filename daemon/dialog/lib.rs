@@ -70,7 +70,7 @@ mod sip;
 use std::fmt;
 
 pub use sotto_private::EndCause;
-use sotto_private::{Audio, CallEvent, Datagram, Pcm, Wall};
+use sotto_private::{Audio, CallEvent, Datagram, Pcm, Segment, Wall};
 
 pub use limits::{Counters, Limits};
 pub use sdp::SdpError;
@@ -138,6 +138,13 @@ impl Dialogs {
         datagram.at = self.believe(datagram.at);
         self.advance(datagram.at);
         self.calls.datagram(datagram);
+    }
+
+    /// Takes in a piece of a TCP stream; its signalling counts from when it is whole.
+    pub fn segment(&mut self, mut segment: Segment) {
+        segment.at = self.believe(segment.at);
+        self.advance(segment.at);
+        self.calls.segment(segment);
     }
 
     /// Takes in sound of a source without signalling. It is one call: channel 0 is the calling side, channel 1 the called one,

@@ -70,6 +70,8 @@ pub struct Counters {
     pub sip_malformed: u64,
     /// SIP messages that belong to no call known here (a dialog that began before the capture, a fork that lost).
     pub sip_strays: u64,
+    /// TCP segments with something in them.
+    pub tcp_segments: u64,
     /// Bodies that were cut before their end, and not used.
     pub bodies_cut: u64,
     /// Session descriptions that could not be read.

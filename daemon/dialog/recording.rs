@@ -46,6 +46,9 @@ impl Recording {
                 duplicated: 0,
                 jitter_micros: 0,
                 undecodable: 0,
+                encrypted: 0,
+                foreign: 0,
+                far_end: None,
             })
         });
         counters.calls_open = counters.calls_open.saturating_sub(1);

@@ -197,6 +197,9 @@ impl Tap {
                 CallEvent::Answered { .. } => "answered".into(),
                 CallEvent::Held { .. } => "held".into(),
                 CallEvent::Resumed { .. } => "resumed".into(),
+                CallEvent::Objected { .. } => "objected".into(),
+                CallEvent::Paused { .. } => "paused".into(),
+                CallEvent::Continued { .. } => "continued".into(),
                 CallEvent::Ended { cause, .. } => format!("{cause:?}"),
             };
             let text = format!(" {word} {:.1}", event.at().since(wall(0)) as f64 / 1e6);

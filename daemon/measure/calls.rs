@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sotto_charter::{Charter, Date, Decision, Group, Parties, Site};
 use sotto_models::vad::Vad;
 use sotto_private::{
-    Audio, CATEGORIES, Call, CallEvent, Consent, EndCause, Findings, Label, Party, Reason, Side, StreamFacts, Turn, Wall,
+    Audio, CATEGORIES, Call, CallEvent, Consent, EndCause, Findings, Label, Origin, Party, Reason, Side, StreamFacts, Turn, Wall,
 };
 
 use crate::categories::Lists;
@@ -84,9 +84,9 @@ impl Measure {
     /// What happened to a call. `today` is the day on the pipeline's clock: a purpose past its review stops.
     pub fn event(&mut self, event: CallEvent, today: Date) {
         match event {
-            CallEvent::Offered { call, at, calling, called } => {
+            CallEvent::Offered { call, at, calling, called, origin, continues } => {
                 self.outputs.push_back(Output::Opened(call, at));
-                self.calls.insert(call, State::new(at, calling, called, today));
+                self.calls.insert(call, State::new(at, calling, called, origin, continues, today));
             }
             CallEvent::Ringing { call, at } => self.with(call, |state, _| {
                 state.ringing.get_or_insert(at);
@@ -94,6 +94,9 @@ impl Measure {
             CallEvent::Answered { call, at, called } => self.with(call, |state, terms| state.answer(at, called, terms)),
             CallEvent::Held { call, at } => self.with(call, |state, _| state.hold(at)),
             CallEvent::Resumed { call, at } => self.with(call, |state, _| state.resume(at)),
+            CallEvent::Objected { call, .. } => self.with(call, |state, _| state.object()),
+            CallEvent::Paused { call, at } => self.with(call, |state, _| state.pause(at)),
+            CallEvent::Continued { call, at } => self.with(call, |state, _| state.go_on(at)),
             CallEvent::Ended { call, at, cause, streams } => {
                 let mut turns = Vec::new();
                 self.with(call, |state, _| state.end(call, at, cause, streams, &mut turns));
@@ -109,7 +112,8 @@ impl Measure {
             self.counters.frames_dropped += 1;
             return;
         };
-        let Some(hearing) = state.hearing.as_mut().filter(|hearing| hearing.wants_sound) else {
+        let is_paused = state.paused_since.is_some();
+        let Some(hearing) = state.hearing.as_mut().filter(|hearing| hearing.wants_sound && !is_paused) else {
             self.counters.frames_dropped += 1;
             return;
         };
@@ -208,7 +212,8 @@ struct TermsInForce<'a> {
 struct State {
     offered: Wall,
     ringing: Option<Wall>,
-    is_signalled: bool,
+    origin: Origin,
+    continues: Option<Call>,
     calling: Party,
     called: Party,
     today: Date,
@@ -220,6 +225,8 @@ struct State {
     held_since: Option<Wall>,
     holds: Vec<(Wall, Wall)>,
     hold_count: u32,
+    paused_since: Option<Wall>,
+    paused_micros: i64,
     hearing: Option<Hearing>,
     turns_out: usize,
     ended: Option<(Wall, EndCause, [Option<StreamFacts>; 2])>,
@@ -229,12 +236,12 @@ struct State {
 const MOST_HOLDS: usize = 1_000;
 
 impl State {
-    fn new(offered: Wall, calling: Party, called: Party, today: Date) -> Self {
+    fn new(offered: Wall, calling: Party, called: Party, origin: Origin, continues: Option<Call>, today: Date) -> Self {
         Self {
             offered,
             ringing: None,
-            // A recording's parties have no names.
-            is_signalled: !(calling.is_unnamed() && called.is_unnamed()),
+            origin,
+            continues,
             calling,
             called,
             today,
@@ -246,6 +253,8 @@ impl State {
             held_since: None,
             holds: Vec::new(),
             hold_count: 0,
+            paused_since: None,
+            paused_micros: 0,
             hearing: None,
             turns_out: 0,
             ended: None,
@@ -267,7 +276,7 @@ impl State {
             Parties::AgentCalling(team) => (Label::AgentCalling, Some(team)),
             Parties::AgentCalled(team) => (Label::AgentCalled, Some(team)),
             // By a recording's format, the left channel is the agent's.
-            Parties::Unlabelled if !self.is_signalled => (Label::AgentCalling, None),
+            Parties::Unlabelled if self.origin == Origin::Recording => (Label::AgentCalling, None),
             Parties::Unlabelled => (Label::Unlabelled, None),
         };
         self.consent = match terms.charter.consent(self.calling.user.expose(), called_number.expose()) {
@@ -305,8 +314,34 @@ impl State {
         }
     }
 
+    /// A party objected: what was heard so far is dropped, and nothing more is decoded. Signalling metrics stay.
+    fn object(&mut self) {
+        self.consent = Consent::Refused;
+        self.hearing = None;
+    }
+
+    /// Until it goes on, packets are dropped before decoding.
+    fn pause(&mut self, at: Wall) {
+        if self.paused_since.is_none() {
+            self.paused_since = Some(at);
+        }
+    }
+
+    fn go_on(&mut self, at: Wall) {
+        if let Some(since) = self.paused_since.take() {
+            let since = since.max(self.answered.unwrap_or(at));
+            self.paused_micros += at.since(since).max(0);
+        }
+    }
+
+    /// The part of the answered time in which analysis was not paused.
+    fn unpaused(&self, duration_ms: i64) -> f64 {
+        1.0 - (self.paused_micros as f64 / 1_000.0 / duration_ms.max(1) as f64).clamp(0.0, 1.0)
+    }
+
     fn end(&mut self, call: Call, at: Wall, cause: EndCause, streams: [Option<StreamFacts>; 2], turns: &mut Vec<Turn>) {
         self.resume(at);
+        self.go_on(at);
         if let Some(hearing) = &mut self.hearing {
             for (side, leg) in Side::BOTH.into_iter().zip(&mut hearing.legs) {
                 if let Some(leg) = leg {
@@ -336,7 +371,8 @@ impl State {
             cause,
             hold_micros,
             hold_count: self.hold_count,
-            is_signalled: self.is_signalled,
+            origin: self.origin,
+            continues: self.continues,
             label: self.label,
             consent: self.consent,
             team: self.team,
@@ -357,7 +393,7 @@ impl State {
             streams,
             hearing: self.hearing.as_ref(),
         };
-        findings.scored_fraction = call.scored_fraction();
+        findings.scored_fraction = call.scored_fraction() * self.unpaused(call.duration);
         let group = |group: Group| {
             let blocked = if self.consent != Consent::Given {
                 Some(Reason::Consent)

@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     fn stream(lost: u64) -> StreamFacts {
-        StreamFacts { codec: Codec::Pcma, packets: 1_000 - lost, lost, reordered: 0, duplicated: 0, jitter_micros: 0, undecodable: 0 }
+        StreamFacts { codec: Codec::Pcma, packets: 1_000 - lost, lost, reordered: 0, duplicated: 0, jitter_micros: 0, undecodable: 0, encrypted: 0, foreign: 0, far_end: None }
     }
 
     #[test]

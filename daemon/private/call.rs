@@ -104,6 +104,44 @@ pub enum Codec {
     Other,
 }
 
+/// Where the news of a call came from, and so what is known of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Origin {
+    /// The INVITE that opened it was seen: the whole call is known.
+    Invite,
+    /// It was running already: a re-INVITE, UPDATE or ACK of a dialog without its beginning. Parties are known, the start is not.
+    MidDialog,
+    /// RTP without any signalling: nothing but the sound is known.
+    SoundAlone,
+    /// A recording session (RFC 7866): the parties are those of its metadata.
+    RecordingSession,
+    /// A file or a sound card: a source without signalling.
+    Recording,
+}
+
+impl Origin {
+    /// Whether there was signalling to tell parties and times.
+    #[must_use]
+    pub const fn is_signalled(self) -> bool {
+        matches!(self, Self::Invite | Self::MidDialog | Self::RecordingSession)
+    }
+
+    /// Whether the call had begun before it was first seen.
+    #[must_use]
+    pub const fn is_late(self) -> bool {
+        matches!(self, Self::MidDialog | Self::SoundAlone)
+    }
+}
+
+/// What the receiver of a stream reported of it (RTCP report blocks, RFC 3550 section 6.4.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FarEnd {
+    /// Packets that the receiver expected, between its first and its last report.
+    pub expected: u64,
+    /// Of them: those that the receiver missed too.
+    pub lost: u64,
+}
+
 /// What one leg's RTP stream came to, at the call's end.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StreamFacts {
@@ -121,6 +159,12 @@ pub struct StreamFacts {
     pub jitter_micros: u32,
     /// Packets whose codec this box does not decode.
     pub undecodable: u64,
+    /// Packets that are encrypted, with no key known.
+    pub encrypted: u64,
+    /// Packets of sources beside the one that was listened to: injected, or another stream on the same path.
+    pub foreign: u64,
+    /// What the receiver reported, where its RTCP was heard.
+    pub far_end: Option<FarEnd>,
 }
 
 /// Why a call ended.
@@ -132,6 +176,10 @@ pub enum EndCause {
     Cancelled,
     /// A final answer of 300 to 699 to the INVITE.
     Rejected,
+    /// A transfer (RFC 3515, RFC 3891): the conversation goes on in another call, which names this one.
+    Transferred,
+    /// The same conversation is heard on another leg of a PBX already, and counts there.
+    SameCall,
     /// Nothing was heard for as long as the limit says.
     SilenceTimeout,
     /// The capture ended while the call was running.
@@ -155,6 +203,10 @@ pub enum CallEvent {
         calling: Party,
         /// The called party.
         called: Party,
+        /// How it came to be known.
+        origin: Origin,
+        /// The call whose story it continues, after a transfer.
+        continues: Option<Call>,
     },
     /// 180 or 183 (RFC 3261 section 13.2.2.1), the first of them.
     Ringing {
@@ -186,6 +238,27 @@ pub enum CallEvent {
         /// When.
         at: Wall,
     },
+    /// A party pressed the charter's own key of objection. Which digits these are never leaves `dialog`.
+    Objected {
+        /// The call.
+        call: Call,
+        /// When.
+        at: Wall,
+    },
+    /// Nothing may be analysed from here on: the agent's pause key, or a recording preference of off or pause (RFC 7866 section 6.2.2).
+    Paused {
+        /// The call.
+        call: Call,
+        /// When.
+        at: Wall,
+    },
+    /// The pause is over.
+    Continued {
+        /// The call.
+        call: Call,
+        /// When.
+        at: Wall,
+    },
     /// The call is over; nothing more of it comes.
     Ended {
         /// The call.
@@ -209,6 +282,9 @@ impl CallEvent {
             | Self::Answered { call, .. }
             | Self::Held { call, .. }
             | Self::Resumed { call, .. }
+            | Self::Objected { call, .. }
+            | Self::Paused { call, .. }
+            | Self::Continued { call, .. }
             | Self::Ended { call, .. } => *call,
         }
     }
@@ -222,6 +298,9 @@ impl CallEvent {
             | Self::Answered { at, .. }
             | Self::Held { at, .. }
             | Self::Resumed { at, .. }
+            | Self::Objected { at, .. }
+            | Self::Paused { at, .. }
+            | Self::Continued { at, .. }
             | Self::Ended { at, .. } => *at,
         }
     }

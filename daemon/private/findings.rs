@@ -1,6 +1,6 @@
 //! What `measure` found out about one call: exact numbers, before `redact` rounds them or keeps them back.
 
-use crate::{Call, Codec, EndCause, StreamFacts, Wall};
+use crate::{Call, Codec, EndCause, Origin, StreamFacts, Wall};
 
 /// How many keyword categories a charter may hold.
 pub const CATEGORIES: usize = 30;
@@ -20,6 +20,12 @@ pub enum Reason {
     NoAudio,
     /// The sound is in a codec that this box does not decode.
     CodecUnsupported,
+    /// The sound is encrypted, and no key was heard.
+    Encrypted,
+    /// Analysis was paused for so long, by the agent or the recording session, that the value would mislead.
+    Paused,
+    /// Both parties are in one channel: nobody can say who spoke.
+    Mixed,
     /// So much was lost that the value would mislead.
     Loss,
     /// The two legs' clocks cannot be laid on one line closely enough.
@@ -62,6 +68,8 @@ pub enum Label {
 pub enum Consent {
     /// A rule covers the call.
     Given,
+    /// A party objected in the call itself.
+    Refused,
     /// No rule covers the call, or the evidence that its rule asks for is not there.
     Unknown,
 }
@@ -85,8 +93,11 @@ pub struct Findings {
     pub hold_micros: i64,
     /// How often it was put on hold.
     pub hold_count: u32,
-    /// Whether there was signalling: a recording has none, and so no ringing, direction or quality of a line.
-    pub is_signalled: bool,
+    /// How the call came to be known. Without signalling there is no ringing, direction or quality of a line; a call that was
+    /// running already has no known start.
+    pub origin: Origin,
+    /// The call whose story it continues, after a transfer.
+    pub continues: Option<Call>,
     /// Which side is the agent.
     pub label: Label,
     /// Whether the charter's rules allowed decoding.

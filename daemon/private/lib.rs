@@ -21,13 +21,14 @@
 mod call;
 mod findings;
 mod media;
+mod opus;
 mod words;
 
-pub use call::{Call, CallEvent, Codec, EndCause, Party, Side, StreamFacts};
+pub use call::{Call, CallEvent, Codec, EndCause, FarEnd, Origin, Party, Side, StreamFacts};
 pub use findings::{
     CATEGORIES, Consent, Estimate, Findings, Interruptions, Keywords, Label, LegTalk, Measured, Reason, Silence, TalkBalance,
 };
-pub use media::{Audio, Datagram, Encoding, Pcm};
+pub use media::{Audio, Datagram, Encoding, Pcm, Segment, SegmentFlags};
 pub use words::{Turn, Word, Words};
 
 use zeroize::Zeroize;

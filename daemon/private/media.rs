@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::{Call, Private, Side, Wall};
+use crate::{Call, Private, Side, Wall, opus};
 
 /// One UDP payload as it was on the wire.
 #[derive(Debug)]
@@ -26,6 +26,57 @@ impl Datagram {
     }
 
     /// The payload's bytes.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        self.payload.expose()
+    }
+}
+
+/// A piece of a TCP stream as it was on the wire, before anything was put in order (RFC 9293 section 3.1).
+#[derive(Debug)]
+pub struct Segment {
+    /// When it arrived.
+    pub at: Wall,
+    /// Its number in the capture, from 1.
+    pub number: u64,
+    /// The sender.
+    pub source: SocketAddr,
+    /// The receiver.
+    pub destination: SocketAddr,
+    /// The sequence number of its first byte (of SYN, where it is set).
+    pub sequence: u32,
+    /// The control bits that open and close a stream.
+    pub flags: SegmentFlags,
+    payload: Private<Vec<u8>>,
+}
+
+/// The control bits of a [`Segment`] that open and close a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SegmentFlags {
+    /// The stream begins; its first byte has the next sequence number.
+    pub syn: bool,
+    /// The sender has no more to say.
+    pub fin: bool,
+    /// The stream is over, whatever was said.
+    pub rst: bool,
+}
+
+impl Segment {
+    /// Takes the payload into custody.
+    #[must_use]
+    pub const fn new(
+        at: Wall,
+        number: u64,
+        source: SocketAddr,
+        destination: SocketAddr,
+        sequence: u32,
+        flags: SegmentFlags,
+        payload: Vec<u8>,
+    ) -> Self {
+        Self { at, number, source, destination, sequence, flags, payload: Private::new(payload) }
+    }
+
+    /// The payload's bytes; none in a segment that only opens, closes or acknowledges.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         self.payload.expose()
@@ -67,7 +118,18 @@ pub enum Encoding {
     Pcmu,
     /// G.711 A-law, 8 kHz (RFC 3551 section 4.5.14).
     Pcma,
-    /// Linear, 16 bit, little endian, mono.
+    /// G.722 at 64 kbit/s: 16 kHz sound, 8 kHz RTP clock (RFC 3551 section 4.5.2).
+    G722,
+    /// Opus: 48 kHz RTP clock, its length told by its first bytes (RFC 7587, RFC 6716 section 3.1).
+    Opus,
+    /// Linear, 16 bit, big endian, channels interleaved (RFC 3551 section 4.5.11).
+    L16 {
+        /// Samples a second, which is the RTP clock too.
+        rate: u32,
+        /// Channels, at least 1.
+        channels: u8,
+    },
+    /// Linear, 16 bit, little endian, mono, from a source without RTP.
     Linear {
         /// Samples a second.
         rate: u32,
@@ -75,12 +137,34 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// How long `bytes` of payload last, microseconds.
+    /// The rate of its RTP time stamps, a second.
     #[must_use]
-    pub const fn micros(self, bytes: usize) -> i64 {
+    pub const fn clock(self) -> u32 {
         match self {
-            Self::Pcmu | Self::Pcma => bytes as i64 * 125,
-            Self::Linear { rate } => (bytes as i64 / 2) * 1_000_000 / if rate == 0 { 1 } else { rate as i64 },
+            Self::Pcmu | Self::Pcma | Self::G722 => 8_000,
+            Self::Opus => 48_000,
+            Self::L16 { rate, .. } | Self::Linear { rate } => {
+                if rate == 0 {
+                    1
+                } else {
+                    rate
+                }
+            }
+        }
+    }
+
+    /// How long a payload lasts, microseconds. 0 for one that is damaged.
+    #[must_use]
+    pub fn micros(self, payload: &[u8]) -> i64 {
+        let bytes = payload.len();
+        match self {
+            Self::Pcmu | Self::Pcma | Self::G722 => bytes as i64 * 125,
+            Self::Opus => opus::micros(payload),
+            Self::L16 { rate, channels } => {
+                let samples = bytes as i64 / 2 / i64::from(channels.max(1));
+                samples * 1_000_000 / if rate == 0 { 1 } else { i64::from(rate) }
+            }
+            Self::Linear { rate } => (bytes as i64 / 2) * 1_000_000 / if rate == 0 { 1 } else { i64::from(rate) },
         }
     }
 }
@@ -118,6 +202,6 @@ impl Audio {
     /// Where the sound ends on the wall clock.
     #[must_use]
     pub fn end(&self) -> Wall {
-        self.start.plus(self.encoding.micros(self.payload.expose().len()))
+        self.start.plus(self.encoding.micros(self.payload.expose()))
     }
 }

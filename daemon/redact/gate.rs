@@ -1,7 +1,7 @@
 //! Findings in, a sealed closing out.
 
 use sotto_charter::{Charter, Group as Metric};
-use sotto_private::{Consent, EndCause, Findings, Interruptions, Keywords, Label, Reason, Silence, TalkBalance, Wall};
+use sotto_private::{Consent, EndCause, Findings, Interruptions, Keywords, Label, Origin, Reason, Silence, TalkBalance, Wall};
 use sotto_report as report;
 use sotto_report::messages::Gauges;
 use sotto_report::{CallId, Closing, Direction, Field, Fingerprint, Group, Id, Kind, Millis, Opening, Outcome, Quantity, Score};
@@ -41,14 +41,17 @@ pub const fn gauges(gauges: Gauges) -> Sealed<Gauges> {
 #[must_use]
 pub fn gate(findings: &Findings, call: CallId, terms: Terms<'_>) -> Sealed<Closing> {
     let outcome = outcome(findings);
-    let score = findings.answered.map(|answered| score(findings, call, answered, outcome, terms));
+    let score = findings.answered.filter(|_| outcome != Outcome::Excluded).map(|answered| score(findings, call, answered, outcome, terms));
     let why = (outcome == Outcome::SignallingOnly).then(|| reason(signalling_only(findings).unwrap_or(Reason::NoAudio)));
     Sealed::new(Closing { call, outcome, reason: why, score })
 }
 
 fn outcome(findings: &Findings) -> Outcome {
-    if findings.cause == EndCause::Evicted {
-        return Outcome::Refused;
+    match findings.cause {
+        EndCause::Evicted => return Outcome::Refused,
+        // One conversation is one score; it comes from the leg that was heard first.
+        EndCause::SameCall => return Outcome::Excluded,
+        _ => {}
     }
     if findings.answered.is_none() {
         // A call that was still ringing when the box was stopped might have been answered: nobody knows.
@@ -90,7 +93,7 @@ fn score(findings: &Findings, call: CallId, answered: Wall, outcome: Outcome, te
     score.scored_fraction = Quantity::nearest(Kind::Ratio, findings.scored_fraction);
     score.codec = findings.codec.map(codec);
     score.direction = match findings.label {
-        _ if !findings.is_signalled => None,
+        _ if !findings.origin.is_signalled() => None,
         Label::AgentCalling => Some(Direction::Outbound),
         Label::AgentCalled => Some(Direction::Inbound),
         Label::Unlabelled => None,
@@ -110,10 +113,14 @@ fn score(findings: &Findings, call: CallId, answered: Wall, outcome: Outcome, te
 
 fn always(score: &mut Score, findings: &Findings, answered: Wall) {
     score.set(Field::CallDurationMs, milliseconds(findings.ended.since(answered)));
-    if !findings.is_signalled {
+    if findings.origin == Origin::Recording {
         return;
     }
-    score.set(Field::RingMs, milliseconds(answered.since(findings.offered)));
+    score.set_flag(Field::JoinedLate, findings.origin.is_late());
+    score.set_flag(Field::ForeignSound, findings.streams.iter().flatten().any(|stream| stream.foreign > 0));
+    if !findings.origin.is_late() {
+        score.set(Field::RingMs, milliseconds(answered.since(findings.offered)));
+    }
     score.set(Field::HoldMs, milliseconds(findings.hold_micros));
     score.set(Field::HoldCount, f64::from(findings.hold_count));
     for (field, quality) in [Field::QualityMosAgent, Field::QualityMosCustomer].into_iter().zip(findings.quality) {

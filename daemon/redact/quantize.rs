@@ -28,6 +28,8 @@ pub(crate) const fn end_cause(cause: EndCause) -> report::EndCause {
         EndCause::CaptureEnded => report::EndCause::CaptureEnded,
         EndCause::Stopped => report::EndCause::Stopped,
         EndCause::Evicted => report::EndCause::Evicted,
+        EndCause::Transferred => report::EndCause::Transferred,
+        EndCause::SameCall => report::EndCause::SameCall,
     }
 }
 
@@ -60,5 +62,8 @@ pub(crate) const fn reason(reason: Reason) -> report::Reason {
         Reason::LowConfidence => report::Reason::LowConfidence,
         Reason::Shed => report::Reason::Shed,
         Reason::NoRtcp => report::Reason::NoRtcp,
+        Reason::Encrypted => report::Reason::Encrypted,
+        Reason::Paused => report::Reason::Paused,
+        Reason::Mixed => report::Reason::Mixed,
     }
 }

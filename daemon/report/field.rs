@@ -111,6 +111,8 @@ fields! {
     QualityMosAgent "quality_mos_agent" "" Always Mos false "Listening quality of the agent's sound as it arrived here, E-model (ITU-T G.107).";
     QualityMosCustomer "quality_mos_customer" "" Always Mos false "Listening quality of the customer's sound as it arrived here, E-model (ITU-T G.107).";
     TapLossPpm "tap_loss_ppm" "" Always Ppm false "Packets that the box itself missed, in a million.";
+    JoinedLate "joined_late" "" Always Flag false "Whether the call was running before the box first heard of it: its start is not known, nor what was said before.";
+    ForeignSound "foreign_sound" "" Always Flag false "Whether packets of a source that is no party of the call came in on its path. They were kept apart.";
     TalkTimeAgentMs "talk_time_agent_ms" "talk_time_agent_ms_pm" TalkBalance Time false "Time the agent talked; pauses under bridge_ms count as talk.";
     TalkTimeCustomerMs "talk_time_customer_ms" "talk_time_customer_ms_pm" TalkBalance Time false "Time the customer talked; pauses under bridge_ms count as talk.";
     TalkSpeedAgentWpm "talk_speed_agent_wpm" "talk_speed_agent_wpm_pm" TalkBalance Speed true "The agent's words by minute of talk time.";
@@ -228,6 +230,12 @@ names! {
         Shed "shed",
         /// RTCP, which could tell, was not heard.
         NoRtcp "no_rtcp",
+        /// The sound was encrypted, and no key was heard.
+        Encrypted "encrypted",
+        /// Analysis was paused.
+        Paused "paused",
+        /// Both parties were in one channel.
+        Mixed "mixed",
     }
 }
 
@@ -272,6 +280,10 @@ names! {
         Stopped "stopped",
         /// The table of calls was full.
         Evicted "evicted",
+        /// It was transferred: its story goes on in another call.
+        Transferred "transferred",
+        /// The same conversation was heard on another leg, and counts there.
+        SameCall "same_call",
     }
 }
 

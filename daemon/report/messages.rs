@@ -194,4 +194,7 @@ pub const REASON_KEYS: [&str; Reason::ALL.len()] = [
     "hour_reason_low_confidence",
     "hour_reason_shed",
     "hour_reason_no_rtcp",
+    "hour_reason_encrypted",
+    "hour_reason_paused",
+    "hour_reason_mixed",
 ];

@@ -283,6 +283,10 @@ impl Hear<'_> {
                 self.latest = self.latest.max(datagram.at);
                 self.dialogs.datagram(datagram);
             }
+            Captured::Segment(segment) => {
+                self.latest = self.latest.max(segment.at);
+                self.dialogs.segment(segment);
+            }
             Captured::Pcm(pcm) => {
                 self.latest = self.latest.max(pcm.at);
                 self.dialogs.pcm(pcm);
@@ -501,6 +505,10 @@ pub(crate) fn count(sources: Vec<Box<dyn Source>>, until: Until, charter: &Arc<C
                 Captured::Datagram(datagram) => {
                     latest = latest.max(datagram.at);
                     dialogs.datagram(datagram);
+                }
+                Captured::Segment(segment) => {
+                    latest = latest.max(segment.at);
+                    dialogs.segment(segment);
                 }
                 Captured::Pcm(pcm) => {
                     latest = latest.max(pcm.at);

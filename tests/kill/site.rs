@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sotto_charter::{Charter, Names, Site as Rules};
-use sotto_private::{Consent, EndCause, Estimate, Findings, Label, LegTalk, StreamFacts, TalkBalance, Wall};
+use sotto_private::{Consent, EndCause, Estimate, Findings, Label, LegTalk, Origin, StreamFacts, TalkBalance, Wall};
 use sotto_redact::{Terms, gate, opening};
 use sotto_report::messages::Coverage;
 use sotto_report::{CallId, Fingerprint, Outcome};
@@ -122,7 +122,8 @@ fn findings(began: Wall, ended: Wall) -> Findings {
         cause: EndCause::HungUp,
         hold_micros: 0,
         hold_count: 0,
-        is_signalled: true,
+        origin: Origin::Invite,
+        continues: None,
         label: Label::AgentCalled,
         consent: Consent::Given,
         team: Some(0),

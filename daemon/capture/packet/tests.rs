@@ -33,7 +33,7 @@ fn until_quiet(interface: &mut Interface) -> (Vec<(Vec<u8>, Wall)>, bool, bool) 
     while quiet < 2 {
         match interface.next().unwrap() {
             Next::Item(Captured::Datagram(datagram)) => payloads.push((datagram.payload().to_vec(), datagram.at)),
-            Next::Item(Captured::Pcm(_)) | Next::End => panic!("an interface neither plays nor ends"),
+            Next::Item(Captured::Segment(_) | Captured::Pcm(_)) | Next::End => panic!("an interface neither plays nor ends, and nobody spoke TCP"),
             Next::Quiet => quiet += 1,
             Next::InterfaceDown => down = true,
             Next::InterfaceUp => up = true,

@@ -3,7 +3,7 @@
 //! A listener sees what passes its mirror: the same message on two legs of a proxy, retransmissions, forks, perhaps one direction
 //! alone. So every step may come again or not at all, and none does harm twice.
 
-use sotto_private::{CallEvent, EndCause, Side, Wall};
+use sotto_private::{CallEvent, EndCause, Origin, Side, Wall};
 
 use super::Calls;
 use super::call::{Branch, BranchState, CallState, Transaction};
@@ -105,7 +105,7 @@ impl Calls {
         }
         self.claim(slot);
         let (calling, called) = (party(from, message.asserted), party(to, None));
-        self.event(slot, CallEvent::Offered { call: id, at, calling, called });
+        self.event(slot, CallEvent::Offered { call: id, at, calling, called, origin: Origin::Invite, continues: None });
     }
 
     /// An INVITE of a call that is known: a copy, a retry, a fork, or a new offer in its middle.

@@ -121,6 +121,9 @@ impl Leg {
             duplicated: self.tally.duplicated,
             jitter_micros: self.tally.jitter_micros,
             undecodable: self.tally.undecodable,
+            encrypted: 0,
+            foreign: 0,
+            far_end: None,
         })
     }
 

@@ -212,7 +212,7 @@ impl Source {
             self.decide(false, sink);
             return;
         }
-        match self.timeline.place(held.header.timestamp, held.datagram.at, encoding.micros(length)) {
+        match self.timeline.place(held.header.timestamp, held.datagram.at, encoding.micros(held.datagram.payload().get(held.header.payload.clone()).unwrap_or_default())) {
             Placed::At(start) => sink.sound(&held.datagram, &held.header, encoding, start),
             Placed::Doubtful => self.doubtful.push_back(held),
         }
@@ -238,7 +238,7 @@ impl Source {
     }
 
     fn settled(&mut self, held: &Held, encoding: Encoding) -> Wall {
-        self.timeline.settle(held.header.timestamp, held.datagram.at, encoding.micros(held.header.payload.len()))
+        self.timeline.settle(held.header.timestamp, held.datagram.at, encoding.micros(held.datagram.payload().get(held.header.payload.clone()).unwrap_or_default()))
     }
 }
 

@@ -1,4 +1,4 @@
-use sotto_private::{Codec, Encoding};
+use sotto_private::{Codec, Encoding, Origin};
 
 use super::*;
 
@@ -30,7 +30,7 @@ fn at(ms: i64) -> Wall {
 }
 
 fn stream() -> StreamFacts {
-    StreamFacts { codec: Codec::Pcmu, packets: 50, lost: 0, reordered: 0, duplicated: 0, jitter_micros: 0, undecodable: 0 }
+    StreamFacts { codec: Codec::Pcmu, packets: 50, lost: 0, reordered: 0, duplicated: 0, jitter_micros: 0, undecodable: 0, encrypted: 0, foreign: 0, far_end: None }
 }
 
 /// A call of one second between two numbers; both legs are heard.
@@ -40,7 +40,7 @@ fn run(calling: &str, called: &str) -> (Measure, Findings) {
     let mut measure = Measure::new(Arc::new(charter), Arc::new(site), None, Depth::Full);
     let today = Date::constant(2026, 11, 23);
     let party = |number: &str| if number.is_empty() { Party::unnamed() } else { Party::new(&format!("sip:{number}@pbx.example"), None, number) };
-    measure.event(CallEvent::Offered { call: CALL, at: at(0), calling: party(calling), called: party(called) }, today);
+    measure.event(CallEvent::Offered { call: CALL, at: at(0), calling: party(calling), called: party(called), origin: Origin::Invite, continues: None }, today);
     measure.event(CallEvent::Answered { call: CALL, at: at(1_000), called: None }, today);
     for packet in 0..50 {
         for side in Side::BOTH {

@@ -13,6 +13,8 @@ pub(crate) fn decode(encoding: Encoding, payload: &[u8], samples: &mut Vec<i16>)
     match encoding {
         Encoding::Pcmu => g711::decode_mu(payload, samples),
         Encoding::Pcma => g711::decode_a(payload, samples),
+        // Dialog hands on none of these yet.
+        Encoding::G722 | Encoding::Opus | Encoding::L16 { .. } => {}
         Encoding::Linear { rate } => linear::decode(payload, rate, samples),
     }
 }

@@ -1,4 +1,4 @@
-use sotto_private::{Call, Estimate, LegTalk, StreamFacts};
+use sotto_private::{Call, Estimate, LegTalk, Origin, StreamFacts};
 
 use super::*;
 
@@ -34,7 +34,8 @@ fn findings() -> Findings {
         cause: EndCause::HungUp,
         hold_micros: 0,
         hold_count: 0,
-        is_signalled: true,
+        origin: Origin::Invite,
+        continues: None,
         label: Label::AgentCalled,
         consent: Consent::Given,
         team: Some(0),
@@ -96,7 +97,7 @@ fn each_end_has_its_place_in_the_ledger() {
 
 #[test]
 fn a_recording_has_no_line_to_speak_of() {
-    let score = sealed(&Findings { is_signalled: false, ..findings() }).score.unwrap();
+    let score = sealed(&Findings { origin: Origin::Recording, ..findings() }).score.unwrap();
     assert_eq!((score.direction, score.value(Field::RingMs), score.value(Field::QualityMosAgent)), (None, None, None));
     assert_eq!(score.value(Field::CallDurationMs), Some(60_000.0));
 }
