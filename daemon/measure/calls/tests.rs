@@ -35,14 +35,24 @@ fn stream() -> StreamFacts {
 
 /// A call of one second between two numbers; both legs are heard.
 fn run(calling: &str, called: &str) -> (Measure, Findings) {
+    run_with(calling, called, |_| None)
+}
+
+/// The same; before each packet (20 ms), `event` may say what happens.
+fn run_with(calling: &str, called: &str, event: impl Fn(i64) -> Option<CallEvent>) -> (Measure, Findings) {
     let site = Site::new(&[("sip:1???@*".into(), "billing".into())], &[]).unwrap();
     let charter = Charter::parse(CHARTER).unwrap();
     let mut measure = Measure::new(Arc::new(charter), Arc::new(site), None, Depth::Full);
     let today = Date::constant(2026, 11, 23);
     let party = |number: &str| if number.is_empty() { Party::unnamed() } else { Party::new(&format!("sip:{number}@pbx.example"), None, number) };
-    measure.event(CallEvent::Offered { call: CALL, at: at(0), calling: party(calling), called: party(called), origin: Origin::Invite, continues: None }, today);
+    let origin = if calling.is_empty() { Origin::Recording } else { Origin::Invite };
+    let (calling, called) = (party(calling), party(called));
+    measure.event(CallEvent::Offered { call: CALL, at: at(0), calling, called, origin, continues: None }, today);
     measure.event(CallEvent::Answered { call: CALL, at: at(1_000), called: None }, today);
     for packet in 0..50 {
+        if let Some(event) = event(packet) {
+            measure.event(event, today);
+        }
         for side in Side::BOTH {
             measure.audio(&Audio::new(CALL, side, 1, at(1_000 + packet * 20), Encoding::Pcmu, vec![0xff; 160]));
         }
@@ -98,4 +108,27 @@ fn a_recording_says_by_its_channels_who_is_who() {
     assert_eq!(findings.label, Label::AgentCalling);
     assert_eq!(findings.team, None);
     assert_eq!(findings.consent, Consent::Unknown, "no rule matches a call without numbers but `*`");
+}
+
+#[test]
+fn an_objection_drops_what_was_heard_and_ends_decoding() {
+    let objects = |packet| (packet == 20).then_some(CallEvent::Objected { call: CALL, at: at(1_400) });
+    let (measure, findings) = run_with("555123", "1001", objects);
+    assert_eq!((measure.counters().frames_decoded, measure.counters().frames_dropped), (40, 60));
+    assert_eq!(findings.consent, Consent::Refused);
+    assert_eq!(findings.scored_fraction, 0.0);
+    assert_eq!(findings.talk.unwrap().legs[0].talk_time_ms, Err(Reason::Consent));
+}
+
+#[test]
+fn nothing_is_decoded_in_a_pause() {
+    let pauses = |packet| match packet {
+        20 => Some(CallEvent::Paused { call: CALL, at: at(1_400) }),
+        30 => Some(CallEvent::Continued { call: CALL, at: at(1_600) }),
+        _ => None,
+    };
+    let (measure, findings) = run_with("555123", "1001", pauses);
+    assert_eq!((measure.counters().frames_decoded, measure.counters().frames_dropped), (80, 20));
+    assert_eq!(findings.consent, Consent::Given);
+    assert!((findings.scored_fraction - 0.8).abs() < 1e-9);
 }
