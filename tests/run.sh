@@ -24,7 +24,7 @@ need_rust
 # One selection and one profile throughout: everything is built once.
 part build cargo build --release --locked --workspace --all-targets
 part "model pack" sh models/convert/build_pack.sh en
-part tests cargo test --release --locked --workspace -- --test-threads=2
+part tests cargo test --release --locked --workspace --no-fail-fast -- --test-threads=2
 part demo sh packaging/demo.sh
 
 total=$(($(date +%s) - began))

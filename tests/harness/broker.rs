@@ -1,9 +1,10 @@
 //! A real mosquitto on a free loopback port, and subscribers as separate processes.
 
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -94,6 +95,7 @@ impl Broker {
     /// It does not listen in time.
     pub fn restart(&mut self) -> Result<(), Error> {
         self.kill()?;
+        let started_before = started(self);
         let mut command = Command::new(if Path::new("/usr/sbin/mosquitto").exists() {
             "/usr/sbin/mosquitto"
         } else {
@@ -108,12 +110,10 @@ impl Broker {
                 .stdout(Stdio::null())
                 .stderr(Stdio::null()),
         )?;
-        let port = self.port;
+        // Its own word counts, not an open port: another test's broker may have taken the port at the same moment.
         wait_for("mosquitto to listen", PATIENCE, || {
             if process.is_running() {
-                TcpStream::connect((Ipv4Addr::LOCALHOST, port))
-                    .ok()
-                    .map(|_| true)
+                (started(self) > started_before).then_some(true)
             } else {
                 Some(false)
             }
@@ -283,6 +283,11 @@ fn configure(folder: &Path, port: u16, more: &str) -> Result<(), Error> {
     std::fs::write(&file, text).map_err(|source| Error::file(&file, &source))
 }
 
+/// How often the broker's log says that it runs: all its listeners are open then.
+fn started(broker: &Broker) -> usize {
+    broker.log().lines().filter(|line| line.contains("mosquitto version") && line.ends_with(" running")).count()
+}
+
 /// How many subscriptions the broker's log shows as granted.
 fn granted(broker: &Broker) -> usize {
     broker.log().matches("Sending SUBACK to ").count()
@@ -308,11 +313,20 @@ fn parse(line: &str) -> Option<Received> {
     })
 }
 
+/// A port below those that the kernel gives to outgoing connections, so that none of them sits on it while a broker is down.
 fn free_port() -> Result<u16, Error> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|listener| listener.local_addr())
-        .map(|address| address.port())
-        .map_err(|source| Error::new(format!("no free port: {source}")))
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    const FIRST: u32 = 12_000;
+    const PORTS: u32 = 20_000;
+    // Each process begins somewhere else, and no port is tried twice in a row.
+    let begin = std::process::id().wrapping_mul(7_919);
+    for _ in 0..200 {
+        let port = (FIRST + begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS) as u16;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err(Error::new("no free port"))
 }
 
 #[cfg(test)]
