@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use etherparse::{IpNumber, LaxIpSlice, UdpSlice};
 use sotto_private::{Datagram, Wall};
 
+use crate::Captured;
+
 /// What a frame starts with. The numbers are those of <https://www.tcpdump.org/linktypes.html>.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Link {
@@ -70,10 +72,15 @@ pub struct Decap {
 }
 
 impl Decap {
-    /// The UDP payload in one frame, if there is one; otherwise the reason is counted.
+    /// What one frame holds, if there is a datagram or a segment in it (or it completes one); otherwise the reason is counted.
     ///
     /// `at` is when it arrived and `number` its number in the capture, from 1. No bytes make it panic.
-    pub fn datagram(&mut self, link: Link, frame: &[u8], at: Wall, number: u64) -> Option<Datagram> {
+    pub fn frame(&mut self, link: Link, frame: &[u8], at: Wall, number: u64) -> Option<Captured> {
+        self.datagram(link, frame, at, number).map(Captured::Datagram)
+    }
+
+    /// The UDP payload in one frame, if there is one; otherwise the reason is counted.
+    fn datagram(&mut self, link: Link, frame: &[u8], at: Wall, number: u64) -> Option<Datagram> {
         self.counters.frames += 1;
         match udp(link, frame) {
             Ok(found) => {

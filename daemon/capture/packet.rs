@@ -17,7 +17,7 @@ use std::time::Duration;
 use sotto_private::{Private, Wall};
 
 use crate::decap::{Counters, Decap, Link};
-use crate::{CaptureError, Captured, Next, Progress, Source};
+use crate::{CaptureError, Next, Progress, Source};
 
 /// The largest frame that comes: the kernel may join segments up to 64 KiB.
 const FRAME: usize = 64 << 10;
@@ -121,8 +121,8 @@ impl Source for Interface {
             let at = received.at.unwrap_or(self.last);
             self.last = at;
             let frame = self.frame.expose().get(..received.length).unwrap_or_default();
-            if let Some(datagram) = self.decap.datagram(link, frame, at, self.packets) {
-                return Ok(Next::Item(Captured::Datagram(datagram)));
+            if let Some(item) = self.decap.frame(link, frame, at, self.packets) {
+                return Ok(Next::Item(item));
             }
         }
     }

@@ -12,7 +12,7 @@ use sotto_private::Wall;
 
 use crate::decap::{Counters, Decap, Link};
 use crate::window::{Fault, Window};
-use crate::{CaptureError, Captured, Next, Progress, Source};
+use crate::{CaptureError, Next, Progress, Source};
 
 /// The most bytes that one record may take; libpcap itself refuses packets over 256 KiB.
 const LARGEST_RECORD: usize = 1 << 20;
@@ -78,10 +78,10 @@ impl<R: Read> PcapFile<R> {
             };
             self.packets += 1;
             let (link, at, start, end) = found;
-            let datagram = match link {
+            let item = match link {
                 Some(link) => {
                     let frame = self.window.available().get(start..end).unwrap_or_default();
-                    self.decap.datagram(link, frame, at, self.packets)
+                    self.decap.frame(link, frame, at, self.packets)
                 }
                 None => {
                     self.decap.unsupported();
@@ -89,8 +89,8 @@ impl<R: Read> PcapFile<R> {
                 }
             };
             self.window.consume(size);
-            if let Some(datagram) = datagram {
-                return Ok(Next::Item(Captured::Datagram(datagram)));
+            if let Some(item) = item {
+                return Ok(Next::Item(item));
             }
         }
     }

@@ -2,6 +2,7 @@ use std::net::UdpSocket;
 use std::process::Command;
 
 use super::*;
+use crate::Captured;
 
 fn options() -> InterfaceOptions {
     InterfaceOptions { timeout: Duration::from_millis(20), receive_buffer: 1 << 20 }

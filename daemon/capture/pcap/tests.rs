@@ -1,6 +1,7 @@
 use std::io::Cursor;
 
 use super::*;
+use crate::Captured;
 
 /// IPv4 and UDP headers for `size` bytes of payload.
 fn packet(size: usize) -> Vec<u8> {
