@@ -170,6 +170,17 @@ pub struct Category {
     pub heard: Heard,
 }
 
+/// Keys that a party may press in a call; each is a sequence of `0` to `9`, `*`, `#`, `A` to `D`, or empty where there is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keys {
+    /// Whoever presses it objects: nothing more of the call is analysed.
+    pub objection: String,
+    /// Analysis pauses.
+    pub pause: String,
+    /// Whoever paused goes on.
+    pub resume: String,
+}
+
 /// The whole agreement.
 #[derive(Clone)]
 pub struct Charter {
@@ -189,6 +200,8 @@ pub struct Charter {
     pub purposes: Vec<Purpose>,
     /// The site's lists, in order: the first is `category_01`.
     pub categories: Vec<Category>,
+    /// The keys of objection and pause.
+    pub keys: Keys,
     /// SHA-256 of the text that was parsed.
     pub digest: [u8; 32],
 }

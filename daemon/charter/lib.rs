@@ -11,7 +11,7 @@ mod parse;
 mod site;
 pub mod thresholds;
 
-pub use agreement::{Category, Charter, Date, Group, Heard, Profile, Purpose, day_of};
+pub use agreement::{Category, Charter, Date, Group, Heard, Keys, Profile, Purpose, day_of};
 pub use consent::{AgentBasis, ConsentRule, CustomerBasis, Decision};
 pub use error::CharterError;
 pub use glob::Glob;

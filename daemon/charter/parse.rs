@@ -6,7 +6,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use toml::Spanned;
 
-use crate::agreement::{Category, Charter, Group, Heard, Profile, Purpose};
+use crate::agreement::{Category, Charter, Group, Heard, Keys, Profile, Purpose};
 use crate::consent::{AgentBasis, ConsentRule, CustomerBasis};
 use crate::{CharterError, Glob};
 
@@ -15,6 +15,7 @@ const MOST_KPIS: usize = 5;
 const MOST_CATEGORIES: usize = 30;
 const MOST_PHRASES: usize = 200;
 const MOST_CONSENT_RULES: usize = 1_000;
+const MOST_KEYS: usize = 8;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,6 +32,8 @@ struct Text {
     purpose: Vec<PurposeText>,
     #[serde(default)]
     category: Vec<CategoryText>,
+    #[serde(default)]
+    keys: KeysText,
 }
 
 #[derive(Deserialize)]
@@ -67,6 +70,17 @@ struct CategoryText {
     heard: Option<Spanned<String>>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeysText {
+    #[serde(default)]
+    objection: Option<Spanned<String>>,
+    #[serde(default)]
+    pause: Option<Spanned<String>>,
+    #[serde(default)]
+    resume: Option<Spanned<String>>,
+}
+
 impl Charter {
     /// Reads a charter.
     ///
@@ -91,6 +105,7 @@ impl Charter {
             scores_days: lines.retention(&parsed.retention, profile)?,
             purposes: lines.purposes(&parsed, &kpis)?,
             categories: lines.categories(&parsed.category)?,
+            keys: lines.keys(&parsed.keys)?,
             version: parsed.version,
             profile,
             kpis,
@@ -243,6 +258,33 @@ impl Lines<'_> {
             categories.push(Category { name: text.name.as_ref().clone(), phrases: phrases.clone(), heard });
         }
         Ok(categories)
+    }
+
+    fn keys(&self, text: &KeysText) -> Result<Keys, CharterError> {
+        const RULE: &str = "the charter's own keys, and no other digits";
+        let all = [("objection", &text.objection), ("pause", &text.pause), ("resume", &text.resume)];
+        let mut known: Vec<&str> = Vec::new();
+        for (name, sequence) in all.iter().filter_map(|(name, sequence)| Some((*name, sequence.as_ref()?))) {
+            let keys = sequence.as_ref().as_str();
+            let is_key = |sign: char| matches!(sign, '0'..='9' | '*' | '#' | 'A'..='D');
+            if keys.is_empty() || keys.len() > MOST_KEYS || !keys.chars().all(is_key) {
+                let what = format!("`{name}` must be 1 to {MOST_KEYS} keys of 0 to 9, *, #, A to D");
+                return Err(self.error(sequence.span(), what, RULE));
+            }
+            // Whichever is complete first would hide the other.
+            if known.iter().any(|other| keys.contains(other) || other.contains(keys)) {
+                return Err(self.error(sequence.span(), format!("`{name}` holds another sequence, or is part of one"), RULE));
+            }
+            known.push(keys);
+        }
+        if let (Some(pause), None) = (&text.pause, &text.resume) {
+            return Err(self.error(pause.span(), "`pause` without `resume`: nobody could go on", RULE));
+        }
+        if let (None, Some(resume)) = (&text.pause, &text.resume) {
+            return Err(self.error(resume.span(), "`resume` without `pause`", RULE));
+        }
+        let [objection, pause, resume] = all.map(|(_, sequence)| sequence.as_ref().map(|keys| keys.as_ref().clone()).unwrap_or_default());
+        Ok(Keys { objection, pause, resume })
     }
 }
 

@@ -72,6 +72,27 @@ fn what_is_not_built_is_refused() {
 }
 
 #[test]
+fn keys_are_the_charters_own_and_unambiguous() {
+    let with = |keys: &str| Charter::parse(&format!("{GOOD}\n[keys]\n{keys}"));
+    assert_eq!(Charter::parse(GOOD).unwrap().keys, crate::Keys::default());
+    let keys = with("objection = \"*9\"\npause = \"*7\"\nresume = \"*8\"").unwrap().keys;
+    assert_eq!((keys.objection.as_str(), keys.pause.as_str(), keys.resume.as_str()), ("*9", "*7", "*8"));
+    let lines = GOOD.lines().count();
+    for (keys, line) in [
+        ("objection = \"\"", 3),
+        ("objection = \"hello\"", 3),
+        ("objection = \"123456789\"", 3),
+        ("objection = \"*9\"\npause = \"9\"\nresume = \"8\"", 4),
+        ("pause = \"*7\"", 3),
+        ("resume = \"*8\"", 3),
+        ("mute = \"*8\"", 3),
+    ] {
+        let error = with(keys).expect_err(keys);
+        assert_eq!(error.line, lines + line, "{keys}: {error}");
+    }
+}
+
+#[test]
 fn six_kpis_are_too_many() {
     let error = refusal("\"silence\"]", "\"silence\", \"interruptions\", \"keywords\", \"resolution\", \"sensitive\"]");
     assert_eq!((error.line, error.rule), (3, "few numbers: at most 5 KPIs"));
