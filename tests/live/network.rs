@@ -69,6 +69,13 @@ impl Network {
         tcpreplay.arg("--intf1").arg(WIRE).arg(pcap);
         self.inside(&tcpreplay)
     }
+
+    /// Writes what the box could hear into a file, until it is told to stop.
+    pub(crate) fn record(&self, file: &Path) -> Command {
+        let mut dumpcap = Command::new("dumpcap");
+        dumpcap.args(["-q", "-P", "-i", TAP, "-w"]).arg(file);
+        self.inside(&dumpcap)
+    }
 }
 
 impl Drop for Network {
