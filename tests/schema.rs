@@ -97,6 +97,7 @@ fn the_schema_refuses_what_must_not_leave() {
         ("team", json!("Four words of text")),
         ("unavailable", json!("four words")),
         ("call", json!("3848276298220188511@atlanta.example.com")),
+        ("continues", json!("3848276298220188511@atlanta.example.com")),
         ("call_duration_ms", json!(61_234)),
         ("talk_time_agent_ms", json!(-100)),
         ("scored_fraction", json!(1.5)),
@@ -154,6 +155,7 @@ fn full_score(outcome: Outcome, share: f64) -> Score {
     for group in Group::ALL.into_iter().filter(|group| *group != Group::Always) {
         score.set_confidence(group, share);
     }
+    score.continues = Some(CallId { epoch: 0, seq: 1 });
     score.direction = Some(Direction::Inbound);
     score.codec = Some(MediaCodec::Pcma);
     score.team = Some(Id(0));

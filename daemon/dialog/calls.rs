@@ -1,18 +1,25 @@
 //! The table of open calls: datagrams find their call here, and time passes here.
 
 mod call;
+mod hangup;
 mod signalling;
+mod transfer;
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::SocketAddr;
 
 use sotto_private::{Call, CallEvent, Datagram, EndCause, Origin, Party, Segment, Side, Wall};
 
 use crate::limits::{Counters, Limits};
 use crate::media::{Claim, Claims};
 use crate::rtp::{Header, Kind, Leg, Sink, kind};
+use crate::keys::{Keys, Pressed};
+use crate::stream::Streams;
 use crate::{Fault, FaultKind, Output, sip};
 use call::CallState;
+use signalling::Arrival;
+use transfer::Referral;
 
 /// How often the time-outs are looked at, microseconds.
 const SCAN: i64 = 1_000_000;
@@ -28,16 +35,35 @@ pub(crate) struct Calls {
     /// Keyed with random numbers of this run: a Call-ID cannot be made to collide, and is kept nowhere.
     hasher: RandomState,
     claims: Claims,
-    /// Unanswered calls, the oldest first; some have been answered since.
-    unanswered: VecDeque<(usize, Call)>,
+    streams: Streams,
+    /// Calls of which there is one message and no more, the oldest first; some have got further since.
+    unheard: VecDeque<(usize, Call)>,
+    /// The same of calls that ring.
+    ringing: VecDeque<(usize, Call)>,
+    /// The same of calls that were answered, and of which no sound was heard.
+    answered: VecDeque<(usize, Call)>,
     /// Calls of which packets wait for time to pass.
     waiting: Vec<usize>,
+    /// Calls that are said to be over.
+    hanging: Vec<(usize, Call)>,
+    /// Transfers under way, the oldest first.
+    referrals: VecDeque<Referral>,
+    /// The charter's keys, for each call to begin with.
+    listened: Option<Keys>,
     /// Calls that ended lately, with the CSeq of their INVITE: a late copy of it opens no second call.
-    ended: HashMap<u64, (Wall, u32)>,
+    ended: HashMap<u64, Ended>,
     ended_order: VecDeque<(Wall, u64)>,
     next_call: u64,
     next_scan: Option<Wall>,
     fault: Option<Fault>,
+}
+
+/// What is remembered of a call that is over.
+#[derive(Clone, Copy)]
+struct Ended {
+    at: Wall,
+    cseq: u32,
+    call: Call,
 }
 
 impl Calls {
@@ -51,8 +77,14 @@ impl Calls {
             keys: HashMap::new(),
             hasher: RandomState::new(),
             claims: Claims::default(),
-            unanswered: VecDeque::new(),
+            streams: Streams::default(),
+            unheard: VecDeque::new(),
+            ringing: VecDeque::new(),
+            answered: VecDeque::new(),
             waiting: Vec::new(),
+            hanging: Vec::new(),
+            referrals: VecDeque::new(),
+            listened: None,
             ended: HashMap::new(),
             ended_order: VecDeque::new(),
             next_call: 1,
@@ -83,22 +115,50 @@ impl Calls {
         match kind(datagram.payload()) {
             Kind::Rtp(header) => self.rtp(datagram, header),
             Kind::Rtcp => self.counters.rtcp += 1,
-            Kind::Neither if sip::looks_like_sip(datagram.payload()) => match sip::parse(datagram.payload()) {
-                Ok(message) => {
-                    self.counters.sip_messages += 1;
-                    self.sip(&message, datagram.at, datagram.number);
-                }
-                Err(error) => {
-                    self.counters.sip_malformed += 1;
-                    self.fault = Some(Fault { packet: datagram.number, kind: FaultKind::Sip(error) });
-                }
-            },
+            Kind::Neither if sip::looks_like_sip(datagram.payload()) => {
+                let message = sip::parse(datagram.payload());
+                self.message(message, datagram.at, datagram.number, datagram.source, datagram.destination);
+            }
             Kind::Neither => self.counters.not_media += 1,
         }
     }
 
     pub(crate) fn segment(&mut self, segment: Segment) {
-        self.counters.tcp_segments += u64::from(!segment.payload().is_empty());
+        let (limits, mut streams) = (self.limits, std::mem::take(&mut self.streams));
+        streams.push(&segment, &limits, |whole, message| self.message(message, whole.at, whole.number, whole.path.0, whole.path.1));
+        self.streams = streams;
+        self.counters.tcp = self.streams.counters();
+    }
+
+    fn message(&mut self, message: Result<sip::Message<'_>, sip::SipError>, at: Wall, number: u64, source: SocketAddr, destination: SocketAddr) {
+        match message {
+            Ok(message) => {
+                self.counters.sip_messages += 1;
+                let [source, destination] = [source, destination].map(|address| address.ip().to_canonical());
+                self.sip(&message, Arrival { at, number, source, destination });
+            }
+            Err(error) => {
+                self.counters.sip_malformed += 1;
+                self.fault = Some(Fault { packet: number, kind: FaultKind::Sip(error) });
+            }
+        }
+    }
+
+    pub(crate) fn listen_for(&mut self, keys: Keys) {
+        self.listened = Some(keys).filter(|keys| !keys.is_empty());
+    }
+
+    /// A key of a call was pressed, or a packet of it came; what it completes becomes an event.
+    fn pressed(&mut self, slot: usize, at: Wall, press: impl FnOnce(&mut Keys) -> Option<Pressed>) {
+        let Some(listened) = &self.listened else { return };
+        let Some(state) = self.slots.get_mut(slot).and_then(Option::as_deref_mut) else { return };
+        let call = state.id;
+        let Some(pressed) = press(state.keys.get_or_insert_with(|| Box::new(listened.clone()))) else { return };
+        self.event(slot, match pressed {
+            Pressed::Objection => CallEvent::Objected { call, at },
+            Pressed::Pause => CallEvent::Paused { call, at },
+            Pressed::Resume => CallEvent::Continued { call, at },
+        });
     }
 
     /// A recording's call: offered and answered at once.
@@ -124,6 +184,9 @@ impl Calls {
                 self.advance_legs(slot, now);
             }
         }
+        if !self.hanging.is_empty() {
+            self.advance_hangups(now);
+        }
         if self.next_scan.is_some_and(|next| now < next) {
             return;
         }
@@ -135,6 +198,10 @@ impl Calls {
             }
         }
         self.forget(now);
+        let (limits, mut streams) = (self.limits, std::mem::take(&mut self.streams));
+        streams.advance(now, &limits, |whole, message| self.message(message, whole.at, whole.number, whole.path.0, whole.path.1));
+        self.streams = streams;
+        self.counters.tcp = self.streams.counters();
     }
 
     pub(crate) fn finish(&mut self, at: Wall, cause: EndCause) {
@@ -145,8 +212,13 @@ impl Calls {
             let (at, cause) = self.call(slot).and_then(CallState::foregone).unwrap_or((at, cause));
             self.end(slot, at, cause);
         }
-        self.unanswered.clear();
+        for queue in [&mut self.unheard, &mut self.ringing, &mut self.answered] {
+            queue.clear();
+        }
         self.waiting.clear();
+        self.hanging.clear();
+        self.referrals.clear();
+        self.streams = Streams::default();
         self.ended.clear();
         self.ended_order.clear();
         self.next_scan = None;
@@ -172,7 +244,7 @@ impl Calls {
             call: call.id,
             side: claim.side,
             answered: call.answered,
-            out: &mut self.out,
+            out: call.hangup.as_deref_mut().map_or(&mut self.out, |hangup| &mut hangup.kept),
             counters: &mut self.counters,
             limits: &self.limits,
         };
@@ -195,7 +267,7 @@ impl Calls {
                     call: call.id,
                     side,
                     answered: call.answered,
-                    out: &mut self.out,
+                    out: call.hangup.as_deref_mut().map_or(&mut self.out, |hangup| &mut hangup.kept),
                     counters: &mut self.counters,
                     limits: &self.limits,
                 };
@@ -238,23 +310,27 @@ impl Calls {
             }
         };
         self.keys.insert(key, slot);
-        self.unanswered.push_back((slot, id));
         self.counters.calls_open += 1;
         slot
     }
 
+    /// Makes room. What one message alone speaks of goes first, then who rings, then who was answered and never heard: a flood of INVITEs,
+    /// even of answers to them, takes no place from a call that is heard.
     fn evict(&mut self) {
-        let mut victim = None;
-        while let Some((slot, id)) = self.unanswered.pop_front() {
-            if self.call(slot).is_some_and(|call| call.id == id && call.answered.is_none()) {
-                victim = Some(slot);
-                break;
-            }
-        }
-        let victim = victim.or_else(|| {
-            let open = self.slots.iter().enumerate().filter_map(|(slot, call)| call.as_deref().map(|call| (slot, call)));
-            open.min_by_key(|(_, call)| (call.legs_heard(), call.last())).map(|(slot, _)| slot)
-        });
+        let slots = &self.slots;
+        let oldest = |queue: &mut VecDeque<(usize, Call)>, is_there: fn(&CallState) -> bool| {
+            let found = std::iter::from_fn(|| queue.pop_front()).find(|(slot, id)| {
+                slots.get(*slot).and_then(Option::as_deref).is_some_and(|call| call.id == *id && is_there(call))
+            });
+            found.map(|(slot, _)| slot)
+        };
+        let victim = oldest(&mut self.unheard, |call| call.is_hearsay())
+            .or_else(|| oldest(&mut self.ringing, |call| call.answered.is_none()))
+            .or_else(|| oldest(&mut self.answered, |call| call.legs_heard() == 0))
+            .or_else(|| {
+                let open = slots.iter().enumerate().filter_map(|(slot, call)| call.as_deref().map(|call| (slot, call)));
+                open.min_by_key(|(_, call)| (call.legs_heard(), call.last())).map(|(slot, _)| slot)
+            });
         if let Some((slot, at)) = victim.and_then(|slot| self.call(slot).map(|call| (slot, call.last()))) {
             self.counters.calls_evicted += 1;
             self.end(slot, at, EndCause::Evicted);
@@ -269,6 +345,15 @@ impl Calls {
         for (side, address) in std::mem::take(&mut call.claimed) {
             self.claims.remove(address, Claim { slot, side });
         }
+        self.transfer_failed(&call);
+        // Once it was said to be over, that is when it was, and what came out since waits for it.
+        let hangup = call.hangup.take();
+        let (at, cause, was_said) = hangup.as_ref().map_or((at, cause, false), |hangup| (hangup.at, EndCause::HungUp, true));
+        let cause = match cause {
+            EndCause::HungUp | EndCause::Cancelled | EndCause::Rejected | EndCause::SilenceTimeout if call.transferred => EndCause::Transferred,
+            cause => cause,
+        };
+        let mut kept = hangup.map(|hangup| hangup.kept).unwrap_or_default();
         let [calling, called] = std::mem::take(&mut call.legs);
         let mut finish = |side, leg: Option<Box<Leg>>| {
             leg.and_then(|leg| {
@@ -276,17 +361,18 @@ impl Calls {
                     call: call.id,
                     side,
                     answered: call.answered,
-                    out: &mut self.out,
+                    out: if was_said { &mut kept } else { &mut self.out },
                     counters: &mut self.counters,
                     limits: &self.limits,
                 })
             })
         };
         let streams = [finish(Side::Calling, calling), finish(Side::Called, called)];
+        self.release(at, kept);
         let at = at.max(call.answered.unwrap_or(call.offered));
         self.out.push_back(Output::Event(CallEvent::Ended { call: call.id, at, cause, streams }));
         self.counters.calls_open = self.counters.calls_open.saturating_sub(1);
-        self.ended.insert(call.key, (at, call.cseq));
+        self.ended.insert(call.key, Ended { at, cseq: call.cseq, call: call.id });
         self.ended_order.push_back((at, call.key));
         if self.ended_order.len() > self.limits.calls {
             self.forget_oldest();
@@ -297,19 +383,18 @@ impl Calls {
         while self.ended_order.front().is_some_and(|(at, _)| now.since(*at) > self.limits.transaction_micros) {
             self.forget_oldest();
         }
-        // What was answered or ended since it was put here is dead weight.
-        if self.unanswered.len() > 2 * self.slots.len() + 64 {
-            let slots = &self.slots;
-            let is_open = |(slot, id): &(usize, Call)| {
-                slots.get(*slot).and_then(Option::as_deref).is_some_and(|call| call.id == *id && call.answered.is_none())
-            };
-            self.unanswered.retain(is_open);
+        // What has got further or ended since it was put here is dead weight.
+        let slots = &self.slots;
+        for queue in [&mut self.unheard, &mut self.ringing, &mut self.answered] {
+            if queue.len() > 2 * slots.len() + 64 {
+                queue.retain(|(slot, id)| slots.get(*slot).and_then(Option::as_deref).is_some_and(|call| call.id == *id));
+            }
         }
     }
 
     fn forget_oldest(&mut self) {
         if let Some((at, key)) = self.ended_order.pop_front()
-            && self.ended.get(&key).is_some_and(|(ended, _)| *ended == at)
+            && self.ended.get(&key).is_some_and(|ended| ended.at == at)
         {
             self.ended.remove(&key);
         }
@@ -340,11 +425,15 @@ impl Calls {
                         call: call.id,
                         side,
                         answered: call.answered,
-                        out: &mut self.out,
+                        out: call.hangup.as_deref_mut().map_or(&mut self.out, |hangup| &mut hangup.kept),
                         counters: &mut self.counters,
                         limits: &self.limits,
                     });
                 }
+            }
+            if let Some(hangup) = &mut call.hangup {
+                hangup.kept.push_back(Output::Event(event));
+                return;
             }
         }
         self.out.push_back(Output::Event(event));

@@ -60,19 +60,22 @@
 //! - No bytes make it panic, and no stream of them makes it grow beyond [`Limits`].
 
 mod calls;
+mod keys;
 mod limits;
 mod media;
 mod recording;
 mod rtp;
 mod sdp;
-mod sip;
+pub mod sip;
+mod stream;
 
 use std::fmt;
 
 pub use sotto_private::EndCause;
 use sotto_private::{Audio, CallEvent, Datagram, Pcm, Segment, Wall};
 
-pub use limits::{Counters, Limits};
+pub use keys::Keys;
+pub use limits::{Counters, Limits, TcpCounters};
 pub use sdp::SdpError;
 pub use sip::{SipError, SipFault};
 
@@ -131,6 +134,13 @@ impl Dialogs {
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self { calls: Calls::new(limits), recording: None, now: None, leap: None }
+    }
+
+    /// Listens for the charter's own keys in calls, by telephone events (RFC 4733) and INFO (RFC 6086); for no others.
+    #[must_use]
+    pub fn with_keys(mut self, keys: Keys) -> Self {
+        self.calls.listen_for(keys);
+        self
     }
 
     /// Takes in one UDP payload. Any bytes will do.

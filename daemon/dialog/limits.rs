@@ -3,8 +3,9 @@
 /// How much state is kept and how long is waited. At each cap something defined happens, and it is counted.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Calls open at once. At the cap the oldest unanswered call is given up, else the answered call with the fewest legs heard
-    /// that has been quiet the longest ([`EndCause::Evicted`](sotto_private::EndCause::Evicted)).
+    /// Calls open at once. At the cap the oldest call of which there is one message and no more is given up, else the oldest that
+    /// rings, else the oldest of which no sound was heard, else the one with the fewest legs heard that has been quiet the longest
+    /// ([`EndCause::Evicted`](sotto_private::EndCause::Evicted)).
     pub calls: usize,
     /// Addresses that one side of a call may use at once; further ones are not listened to.
     pub addresses: usize,
@@ -16,6 +17,14 @@ pub struct Limits {
     pub reorder_packets: usize,
     /// How long a packet may wait for an earlier one, microseconds.
     pub reorder_micros: i64,
+    /// TCP streams at once, each direction for itself; at the cap an old one goes, those without SIP first.
+    pub streams: usize,
+    /// Bytes that are kept of all TCP streams together; at the cap the stream that would exceed it begins anew.
+    pub stream_bytes: usize,
+    /// A TCP stream of which nothing came for this long is forgotten, microseconds; should it go on, it is joined again.
+    pub stream_micros: i64,
+    /// How long a TCP segment may wait for an earlier one, microseconds: as long as it takes to send that one again, twice.
+    pub gap_micros: i64,
     /// Packets of a source on probation, or of a doubtful clock, that are held; at the cap the oldest is dropped, or the
     /// clock decided.
     pub held_packets: usize,
@@ -43,6 +52,10 @@ impl Default for Limits {
             flows: 131_072,
             reorder_packets: 16,
             reorder_micros: 100_000,
+            streams: 16_384,
+            stream_bytes: 32 << 20,
+            stream_micros: 3_600 * SECOND,
+            gap_micros: 3 * SECOND,
             held_packets: 64,
             source_micros: 300_000,
             unanswered_micros: 300 * SECOND,
@@ -52,6 +65,39 @@ impl Default for Limits {
             signalling_only_micros: 4 * 3_600 * SECOND,
         }
     }
+}
+
+/// TCP segments and streams, and what was turned away of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpCounters {
+    /// Segments with something in them.
+    pub segments: u64,
+    /// Segments that said nothing new.
+    pub repeated: u64,
+    /// Segments that came before an earlier one.
+    pub reordered: u64,
+    /// Streams seen; each direction is one.
+    pub streams: u64,
+    /// Of them: their beginning was not seen.
+    pub joined: u64,
+    /// Of them: TLS, and not read.
+    pub tls: u64,
+    /// Of them: WebSocket, and not read.
+    pub websocket: u64,
+    /// Streams given up because the table was full.
+    pub evicted: u64,
+    /// Streams forgotten because nothing came of them for long.
+    pub expired: u64,
+    /// Streams begun anew because all of them together kept too much.
+    pub overflows: u64,
+    /// Gaps that nobody filled.
+    pub gaps: u64,
+    /// Messages of which a part was missing, or longer than is read.
+    pub messages_cut: u64,
+    /// Times that nobody knew where the next message begins, and it was looked for.
+    pub lost: u64,
+    /// Empty lines between messages (RFC 5626 section 3.5.1).
+    pub keep_alives: u64,
 }
 
 /// What came in, and what was turned away and why. Every datagram is counted once under `sip_messages`, `sip_malformed`,
@@ -70,8 +116,12 @@ pub struct Counters {
     pub sip_malformed: u64,
     /// SIP messages that belong to no call known here (a dialog that began before the capture, a fork that lost).
     pub sip_strays: u64,
-    /// TCP segments with something in them.
-    pub tcp_segments: u64,
+    /// BYEs with another dialog's tag, or from an address that the dialog does not know.
+    pub byes_foreign: u64,
+    /// BYEs after which every leg went on sounding: the call goes on too.
+    pub byes_untrue: u64,
+    /// TCP, on the way to SIP.
+    pub tcp: TcpCounters,
     /// Bodies that were cut before their end, and not used.
     pub bodies_cut: u64,
     /// Session descriptions that could not be read.
@@ -94,6 +144,8 @@ pub struct Counters {
     pub rtp_silent: u64,
     /// Of them: heard before the answer, and dropped.
     pub rtp_early: u64,
+    /// Of them: heard after the BYE that ended the call, and dropped.
+    pub rtp_after_end: u64,
     /// Of them: a codec that is not decoded here.
     pub rtp_undecodable: u64,
     /// Of them: encrypted (SRTP).

@@ -1,5 +1,6 @@
 //! Whole calls, as they pass the mirror.
 
+mod dialogs;
 mod flow;
 mod hostile;
 mod real;

@@ -89,6 +89,12 @@ impl<T: Zeroize + Clone> Clone for Private<T> {
     }
 }
 
+impl<T: Zeroize + Default> Default for Private<T> {
+    fn default() -> Self {
+        Self(T::default())
+    }
+}
+
 impl<T: Zeroize> Drop for Private<T> {
     fn drop(&mut self) {
         self.0.zeroize();

@@ -19,6 +19,8 @@ pub struct Terms<'a> {
     pub charter: &'a Charter,
     /// Digest of the models in use.
     pub models: Option<Fingerprint>,
+    /// How the spool names the call whose story this one continues, where there is one and it is still known.
+    pub continues: Option<CallId>,
     /// The pipeline's time: live the wall clock, in replay the file's.
     pub now: Wall,
     /// The wall clock, from which the time of keeping counts.
@@ -98,10 +100,11 @@ fn score(findings: &Findings, call: CallId, answered: Wall, outcome: Outcome, te
         Label::AgentCalled => Some(Direction::Inbound),
         Label::Unlabelled => None,
     };
-    // Without consent neither team nor line: the call must not be told from others.
+    // Without consent neither team nor line nor story: the call must not be told from others.
     if findings.consent == Consent::Given {
         score.team = findings.team.map(Id);
         score.line = findings.line.map(Id);
+        score.continues = terms.continues;
     }
     always(&mut score, findings, answered);
     talk_balance(&mut score, findings.talk.as_ref(), charter);

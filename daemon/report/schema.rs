@@ -9,6 +9,9 @@ use crate::messages::{HOUR_KEYS, REASON_KEYS, State};
 use crate::score::{REQUIRED, Use, ValidatedOn};
 use crate::{Direction, EndCause, Field, Group, Kind, MediaCodec, Outcome, Reason};
 
+/// A call's id: epoch and number.
+const CALL_ID: &str = "^[0-9a-f]{8}-[1-9][0-9]{0,19}$";
+
 /// A published threshold: name, value, unit, meaning.
 pub type Threshold = (&'static str, u32, &'static str, &'static str);
 
@@ -30,12 +33,13 @@ pub fn score(thresholds: &[Threshold]) -> Value {
     let mut properties = about();
     properties.extend([
         ("v".to_owned(), json!({"const": 1, "description": "Version of this shape; fields are only added."})),
-        ("call".to_owned(), json!({"type": "string", "pattern": "^[0-9a-f]{8}-[1-9][0-9]{0,19}$", "description": "Names the call; never the SIP Call-ID. Equal ids are the same message sent again."})),
+        ("call".to_owned(), json!({"type": "string", "pattern": CALL_ID, "description": "Names the call; never the SIP Call-ID. Equal ids are the same message sent again."})),
         ("seq".to_owned(), json!({"type": "integer", "minimum": 1, "description": "The number in `call`; calls without a score leave gaps, which `coverage` explains."})),
         ("ts_ms".to_owned(), millis("When the call began.")),
         ("ended_ms".to_owned(), millis("When the call ended.")),
         ("expires_ms".to_owned(), millis("When every copy of this message must be deleted.")),
         ("outcome".to_owned(), one_of(Outcome::ALL.map(Outcome::name), "Where the call stands in the ledger.")),
+        ("continues".to_owned(), json!({"type": "string", "pattern": CALL_ID, "description": "The call whose story this one continues, after a transfer."})),
         ("direction".to_owned(), one_of(Direction::ALL.map(Direction::name), "Who called whom.")),
         ("end_cause".to_owned(), one_of(EndCause::ALL.map(EndCause::name), "Why the call ended.")),
         ("codec".to_owned(), one_of(MediaCodec::ALL.map(MediaCodec::name), "The codec of the sound.")),

@@ -42,6 +42,8 @@ pub struct Score {
     pub expires: Millis,
     /// Where the call stands in the ledger.
     pub outcome: Outcome,
+    /// The call whose story it continues, after a transfer.
+    pub continues: Option<CallId>,
     /// Who called whom; unknown where the parties are unlabelled.
     pub direction: Option<Direction>,
     /// Why the call ended.
@@ -76,6 +78,7 @@ impl Score {
             ended,
             expires,
             outcome,
+            continues: None,
             direction: None,
             end_cause,
             codec: None,
@@ -196,6 +199,9 @@ impl Serialize for Score {
         map.serialize_entry("ts_ms", &self.started)?;
         map.serialize_entry("ended_ms", &self.ended)?;
         map.serialize_entry("outcome", &self.outcome)?;
+        if let Some(continues) = self.continues {
+            map.serialize_entry("continues", &continues)?;
+        }
         let optional = [("direction", self.direction.map(Direction::name)), ("end_cause", Some(self.end_cause.name())), ("codec", self.codec.map(MediaCodec::name))];
         for (key, value) in optional {
             if let Some(value) = value {
@@ -280,6 +286,7 @@ impl<'de> Visitor<'de> for ScoreVisitor {
                         _ => return Err(M::Error::custom("an unknown version")),
                     }
                 }
+                Key::Continues => score.continues = Some(map.next_value()?),
                 Key::Direction => score.direction = Some(map.next_value()?),
                 Key::Codec => score.codec = Some(map.next_value()?),
                 Key::Team => score.team = Some(map.next_value()?),
@@ -308,6 +315,7 @@ pub(crate) const REQUIRED: [&str; 13] =
 
 enum Key {
     Required(usize),
+    Continues,
     Direction,
     Codec,
     Team,
@@ -336,6 +344,7 @@ impl<'de> Deserialize<'de> for Key {
                 }
                 let field = |name: fn(Field) -> &'static str| Field::ALL.into_iter().find(|field| name(*field) == text);
                 Ok(match text {
+                    "continues" => Key::Continues,
                     "direction" => Key::Direction,
                     "codec" => Key::Codec,
                     "team" => Key::Team,
@@ -376,6 +385,7 @@ mod tests {
         score.set_flag(Field::Category02, true);
         score.set_confidence(Group::TalkBalance, 0.9);
         score.team = Some(Id(1));
+        score.continues = Some(CallId { epoch: 7, seq: 2 });
         score
     }
 
@@ -400,6 +410,7 @@ mod tests {
             ("one_legged", "four"),
             ("\"hung_up\"", "\"four\""),
             ("\"team\":1", "\"team\":70000"),
+            ("\"continues\":\"00000007-2\"", "\"continues\":\"four\""),
             ("\"late\":false", "\"late\":false,\"late\":false"),
         ] {
             assert!(good.contains(from), "{from}");

@@ -11,7 +11,7 @@
 //! in replay, hearing waits instead, so that a file gives the same scores on any machine. The recogniser never waits to hand
 //! back words: that channel holds as many as can be out. So no circle of waiting can close.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -20,7 +20,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use sotto_capture::{CaptureError, Captured, Next, Progress, Source, Wall};
 use sotto_charter::{Charter, Site, day_of};
-use sotto_dialog::{Dialogs, EndCause, Limits};
+use sotto_dialog::{Dialogs, EndCause, Keys, Limits};
 use sotto_measure::{Answer, Depth, Job, Measure, Output, Recogniser};
 use sotto_models::vad::Vad;
 use sotto_redact::{Terms, gate, gauges, opening};
@@ -40,6 +40,8 @@ const BATCH_AGE: Duration = Duration::from_millis(20);
 const TURNS: usize = 64;
 /// Openings and findings that wait for the disk.
 const KEPT: usize = 1_024;
+/// Calls that are over whose ids are remembered, for those that continue them.
+const REMEMBERED: usize = 16_384;
 /// Commits are grouped over this much.
 const GROUP: usize = 64;
 /// How often the tap writes its gauges.
@@ -139,7 +141,7 @@ pub(crate) fn run(sources: Vec<Box<dyn Source>>, hearing: Hearing, spool: Spool,
         scope.spawn(move || recognise(recogniser, vital, &from_turns, &to_results));
         let keep = scope.spawn(move || keep(&from_hear, spool, Keeping { charter, models, names, pace, vital }));
         let mut hear = Hear {
-            dialogs: Dialogs::new(Limits::default()),
+            dialogs: dialogs(charter),
             measure,
             pace,
             vital,
@@ -425,6 +427,8 @@ struct Keeping<'a> {
 /// The gate and the spool: the only thread that writes. Rows that come together are committed together.
 fn keep(from_hear: &Receiver<ToKeep>, mut spool: Spool, keeping: Keeping<'_>) -> Result<Spool, SpoolError> {
     let mut calls = HashMap::new();
+    // Those that are over, the oldest first.
+    let mut over = VecDeque::new();
     loop {
         keeping.vital.turn(Stage::Keep);
         let first = match from_hear.recv_timeout(IDLE) {
@@ -442,10 +446,17 @@ fn keep(from_hear: &Receiver<ToKeep>, mut spool: Spool, keeping: Keeping<'_>) ->
                     calls.insert(call, batch.begin(&opening(at))?);
                 }
                 ToKeep::Output(Output::Findings(findings)) => {
-                    let Some(call) = calls.remove(&findings.call) else { continue };
+                    let Some(&call) = calls.get(&findings.call) else { continue };
+                    let continues = findings.continues.and_then(|before| calls.get(&before).copied());
+                    over.push_back(findings.call);
+                    if over.len() > REMEMBERED
+                        && let Some(oldest) = over.pop_front()
+                    {
+                        calls.remove(&oldest);
+                    }
                     let made = wall_clock();
                     let now = if keeping.pace == Pace::Live { made } else { findings.ended };
-                    let terms = Terms { charter: keeping.charter, models: keeping.models, now, made };
+                    let terms = Terms { charter: keeping.charter, models: keeping.models, continues, now, made };
                     batch.close(&gate(&findings, call, terms), keeping.names, made.millis())?;
                 }
                 // Hearing keeps turns to itself.
@@ -474,7 +485,7 @@ pub(crate) enum Until {
 pub(crate) fn count(sources: Vec<Box<dyn Source>>, until: Until, charter: &Arc<Charter>, site: &Arc<Site>) -> (Came, Duration) {
     let began = Instant::now();
     let mut came = Came::default();
-    let mut dialogs = Dialogs::new(Limits::default());
+    let mut dialogs = dialogs(charter);
     let mut measure = Measure::new(Arc::clone(charter), Arc::clone(site), None, Depth::Decode);
     let mut drain = |dialogs: &mut Dialogs, latest: Wall| {
         while let Some(output) = dialogs.poll() {
@@ -525,6 +536,12 @@ pub(crate) fn count(sources: Vec<Box<dyn Source>>, until: Until, charter: &Arc<C
     came.dialog = dialogs.counters();
     came.measure = measure.counters();
     (came, began.elapsed())
+}
+
+/// A listener that knows the charter's keys, and no others.
+fn dialogs(charter: &Charter) -> Dialogs {
+    let keys = &charter.keys;
+    Dialogs::new(Limits::default()).with_keys(Keys::new(&keys.objection, &keys.pause, &keys.resume))
 }
 
 fn wall_clock() -> Wall {

@@ -60,7 +60,7 @@ impl Site {
         let ended = Wall::from_micros(now_ms * 1_000);
         let began = Wall::from_micros((now_ms - 60_000) * 1_000);
         let call = self.spool.begin(&opening(began)).unwrap();
-        let terms = Terms { charter: &self.charter, models: None, now: ended, made: ended };
+        let terms = Terms { charter: &self.charter, models: None, continues: None, now: ended, made: ended };
         let closing = gate(&findings(began, ended), call, terms);
         self.spool.close(&closing, Names::of(&self.rules).fingerprint(), now_ms).unwrap();
         call

@@ -1,9 +1,11 @@
 //! One call: what its two sides have said so far.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use sotto_private::{Call, EndCause, Side, Wall};
 
+use super::hangup::Hangup;
+use crate::keys::Keys;
 use crate::limits::Limits;
 use crate::rtp::Leg;
 use crate::sdp::{Coding, Description, Direction, Endpoint, static_coding};
@@ -64,11 +66,31 @@ pub(crate) struct CallState {
     pub(super) ringing: bool,
     pub(super) answered: Option<Wall>,
     pub(super) branches: Vec<Branch>,
+    /// What forks said of their media before the answer, by the hash of their tag (RFC 3261 section 12.1).
+    pub(super) early: Vec<(u64, Description)>,
     /// How and when a branch of it failed, while others are open or the caller may try again.
     pub(super) ending: Option<(EndCause, Wall)>,
     pub(super) sides: [SideState; 2],
     pub(super) held: bool,
+    /// The CSeq of each side's latest INFO: what comes again of it is a copy.
+    pub(super) info: [Option<u32>; 2],
     pub(super) signalled: Wall,
+    /// When the session expires unless it is refreshed (RFC 4028 section 10).
+    pub(super) expires: Option<Wall>,
+    /// Where its signalling was seen to come from and go to, or said that it would: a BYE from elsewhere is nobody's.
+    pub(super) peers: Vec<IpAddr>,
+    /// The other side has answered something to the INVITE.
+    pub(super) responded: bool,
+    /// A BYE was seen, and whether it is true is not known yet.
+    pub(super) hangup: Option<Box<Hangup>>,
+    /// Its conversation goes on in another call.
+    pub(super) transferred: bool,
+    /// The call whose story it continues.
+    pub(super) continues: Option<(usize, Call)>,
+    /// The call that is over once this one is answered (RFC 3891).
+    pub(super) replaces: Option<(usize, Call)>,
+    /// The charter's keys, once one was pressed.
+    pub(super) keys: Option<Box<Keys>>,
     pub(super) claimed: Vec<(Side, SocketAddr)>,
     pub(super) legs: [Option<Box<Leg>>; 2],
     /// It is in the list of calls with packets that wait.
@@ -88,10 +110,20 @@ impl CallState {
             ringing: false,
             answered: None,
             branches: Vec::new(),
+            early: Vec::new(),
             ending: None,
             sides: Default::default(),
             held: false,
+            info: [None; 2],
             signalled: at,
+            expires: None,
+            peers: Vec::new(),
+            responded: false,
+            hangup: None,
+            transferred: false,
+            continues: None,
+            replaces: None,
+            keys: None,
             claimed: Vec::new(),
             legs: [None, None],
             waiting: false,
@@ -106,6 +138,12 @@ impl CallState {
 
     pub(super) fn legs_heard(&self) -> usize {
         self.legs.iter().flatten().filter(|leg| leg.is_heard()).count()
+    }
+
+    /// Whether nobody has answered to its INVITE; or, where that was not seen, nothing was heard of it.
+    pub(super) fn is_hearsay(&self) -> bool {
+        let is_running = self.branches.is_empty();
+        if is_running { self.legs_heard() == 0 } else { !self.responded && self.answered.is_none() }
     }
 
     fn last_sound(&self) -> Option<Wall> {
@@ -134,7 +172,23 @@ impl CallState {
             Some(sound) if self.held => (sound, limits.held_call_micros),
             Some(sound) => (sound, limits.silence_micros),
         };
+        // A session that nobody refreshed is over (RFC 4028 section 10), unless it is still heard: then the refresh was missed here.
+        let expired = self.expires.is_some_and(|expires| now.since(expires) >= limits.transaction_micros);
+        let limit = if expired { limit.min(limits.silence_micros) } else { limit };
         (now.since(self.last()) >= limit).then_some((end, EndCause::SilenceTimeout))
+    }
+
+    /// An address that the dialog's signalling comes from, goes to or names.
+    pub(super) fn meet(&mut self, ip: IpAddr) {
+        const PEERS: usize = 8;
+        if !self.peers.contains(&ip) && self.peers.len() < PEERS {
+            self.peers.push(ip);
+        }
+    }
+
+    /// Whether a message from there may be one of the dialog's own.
+    pub(super) fn knows(&self, ip: IpAddr) -> bool {
+        self.peers.contains(&ip) || self.claimed.iter().any(|(_, address)| address.ip() == ip)
     }
 
     /// The addresses that the sides receive at, and how many were beyond the cap.
@@ -213,6 +267,23 @@ impl CallState {
         state.direction = direction.or(state.direction);
     }
 
+    /// What a fork says of its media before the answer.
+    pub(super) fn describe_early(&mut self, tag: Option<u64>, description: &Description) {
+        const FORKS: usize = 16;
+        let Some(tag) = tag else { return };
+        if let Some((_, known)) = self.early.iter_mut().find(|(known, _)| *known == tag) {
+            description.clone_into(known);
+        } else if self.early.len() < FORKS {
+            self.early.push((tag, description.clone()));
+        }
+    }
+
+    /// A side has put the other one on hold, before it was first seen here.
+    pub(super) const fn hold(&mut self, side: Side) {
+        self.sides[side.index()].holding = true;
+        self.held = true;
+    }
+
     /// What a side offers. It comes into force when it is answered; seen again on another leg, it adds to what was offered.
     pub(super) fn offer(&mut self, side: Side, transaction: Transaction, description: Description) {
         match &mut self.sides[side.index()].offer {
@@ -263,6 +334,11 @@ fn add(known: &mut Vec<Endpoint>, more: Vec<Endpoint>) {
 }
 
 impl Description {
+    /// Whether the side that says this puts the other one on hold.
+    pub(super) fn is_hold(&self) -> bool {
+        matches!(self.direction(), Some(Direction::SendOnly | Direction::Inactive))
+    }
+
     /// Of the first audio line that is in use, else of the first.
     fn direction(&self) -> Option<Direction> {
         let in_use = self.audio.iter().find(|endpoint| endpoint.address.is_some());

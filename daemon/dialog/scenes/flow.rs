@@ -147,7 +147,7 @@ fn a_challenge_is_part_of_the_call() {
         let second = request("INVITE", 2, false).body(&alice_sdp());
         tap.sip(&first).sip(&response(code, &first)).sip(&request("ACK", 1, true).branch(&first.branch)).wait(SECOND);
         tap.sip(&second).sip(&response(180, &second)).sip(&response(200, &second).body(&bob_sdp())).talk(10);
-        tap.sip(&request("BYE", 3, true));
+        tap.sip(&request("BYE", 3, true)).wait(3 * SECOND);
         assert_eq!(tap.story(), ["offered 0.0 ringing 1.0 answered 1.0 HungUp 1.2"], "{code}");
         assert_eq!(tap.seconds(1, Side::Called), 0.2);
     }
@@ -219,7 +219,7 @@ fn two_mirrored_legs_with_a_relay_are_one_call() {
         tap.rtp(ALICE_MEDIA, "192.0.2.50:5002", 7, sequence).rtp("192.0.2.50:5000", BOB_MEDIA, 7, sequence);
         tap.rtp(BOB_MEDIA, "192.0.2.50:5000", 8, sequence).rtp("192.0.2.50:5002", ALICE_MEDIA, 8, sequence).wait(20_000);
     }
-    tap.sip(&request("BYE", 2, true)).sip(&request("BYE", 2, true).branch("proxy"));
+    tap.sip(&request("BYE", 2, true)).sip(&request("BYE", 2, true).branch("proxy")).wait(3 * SECOND);
     assert_eq!(tap.story(), ["offered 0.0 answered 0.0 HungUp 1.0"]);
     assert_eq!((tap.seconds(1, Side::Calling), tap.seconds(1, Side::Called)), (1.0, 1.0));
     assert_eq!(tap.streams(1).map(|facts| facts.unwrap().duplicated), [0, 0]);
@@ -261,7 +261,8 @@ fn an_address_of_a_call_that_is_over_belongs_to_nobody() {
     tap.call().talk(10).sip(&request("BYE", 2, true)).talk(10);
     let invite = request("INVITE", 1, false).call_id("two").body(&sdp("192.0.2.30", 3000, "sendrecv"));
     tap.sip(&invite).sip(&response(200, &invite).body(&sdp("192.0.2.40", 4000, "sendrecv"))).talk(10);
-    assert_eq!((tap.seconds(1, Side::Calling), tap.audio.len(), tap.counters().unbound), (0.2, 20, 40));
+    tap.finish();
+    assert_eq!((tap.seconds(1, Side::Calling), tap.audio.len(), tap.counters().rtp_after_end), (0.2, 20, 40));
 }
 
 #[test]
@@ -295,7 +296,7 @@ fn a_call_that_nobody_answers_is_given_up() {
 fn one_direction_alone_tells_the_answer_by_its_ack() {
     let mut tap = Tap::new();
     let invite = request("INVITE", 1, false).body(&alice_sdp());
-    tap.sip(&invite).wait(SECOND).sip(&request("ACK", 1, true)).talk(5).sip(&request("BYE", 2, true));
+    tap.sip(&invite).wait(SECOND).sip(&request("ACK", 1, true)).talk(5).sip(&request("BYE", 2, true)).wait(3 * SECOND);
     assert_eq!(tap.story(), ["offered 0.0 answered 1.0 HungUp 1.1"]);
     // The ACK to a refusal has the INVITE's own branch.
     let mut tap = Tap::new();

@@ -44,6 +44,7 @@ pub(super) fn check(tap: &mut Tap, datagrams: u64) {
         c.rtp_sound,
         c.rtp_silent,
         c.rtp_early,
+        c.rtp_after_end,
         c.rtp_undecodable,
         c.rtp_encrypted,
         c.rtp_unknown_type,

@@ -1,21 +1,33 @@
 //! From, To and P-Asserted-Identity: the address in them and its tag.
 
+use std::fmt;
+use std::net::IpAddr;
+
 use sotto_private::Party;
 
 use super::message::{first_value, parameter, position_outside};
 
 /// A name-addr or addr-spec (RFC 3261 section 20.10) with its tag.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Address<'a> {
+#[derive(Clone, Copy, Default)]
+pub struct Address<'a> {
     /// The URI without its parameters and headers.
-    pub(crate) uri: &'a [u8],
+    pub uri: &'a [u8],
     /// The tag; empty where there is none.
-    pub(crate) tag: &'a [u8],
+    pub tag: &'a [u8],
+    /// The whole URI, with them.
+    whole: &'a [u8],
+}
+
+impl fmt::Debug for Address<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Address")
+    }
 }
 
 impl<'a> Address<'a> {
     /// The first address of a header's value. What cannot be read is empty.
-    pub(crate) fn of(value: &'a [u8]) -> Self {
+    #[must_use]
+    pub fn of(value: &'a [u8]) -> Self {
         let value = first_value(value);
         let tag = parameter(value, b"tag").unwrap_or_default();
         let uri = match position_outside(value, b'<') {
@@ -23,9 +35,45 @@ impl<'a> Address<'a> {
                 let rest = value.get(open + 1..).unwrap_or_default();
                 rest.split(|byte| *byte == b'>').next().unwrap_or_default()
             }
+            // A display name that never ends: who knows what of it is the address.
+            None if value.first() == Some(&b'"') => b"",
             None => value,
         };
-        Self { uri: bare(uri), tag }
+        Self { uri: bare(uri), tag, whole: uri.trim_ascii() }
+    }
+
+    /// The user part, as [`Party`] has it: for telephone numbers, the number.
+    pub(crate) fn user(&self) -> String {
+        user(self.uri)
+    }
+
+    /// A parameter of the URI (RFC 3261 section 19.1.1).
+    pub(crate) fn parameter(&self, name: &[u8]) -> Option<&'a [u8]> {
+        let rest = self.whole.get(self.uri.len()..)?;
+        parameter(rest.split(|byte| *byte == b'?').next()?, name)
+    }
+
+    /// A header in the URI (RFC 3261 section 19.1.1), with its escapes resolved: `?Replaces=…` of a Refer-To.
+    pub(crate) fn header(&self, name: &[u8]) -> Option<Vec<u8>> {
+        let rest = self.whole.get(self.uri.len()..)?;
+        let question = rest.iter().position(|byte| *byte == b'?')?;
+        let headers = rest.get(question + 1..)?;
+        headers.split(|byte| *byte == b'&').find_map(|header| {
+            let equals = header.iter().position(|byte| *byte == b'=')?;
+            let (key, value) = header.split_at(equals);
+            key.eq_ignore_ascii_case(name).then(|| unescaped(value.get(1..).unwrap_or_default()))
+        })
+    }
+
+    /// The host part, where it is an address.
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
+        let at = self.uri.iter().position(|byte| matches!(byte, b'@')).or_else(|| self.uri.iter().position(|byte| *byte == b':'))?;
+        let host = self.uri.get(at + 1..)?;
+        let host = match host.strip_prefix(b"[") {
+            Some(rest) => rest.split(|byte| *byte == b']').next()?,
+            None => host.split(|byte| *byte == b':').next()?,
+        };
+        std::str::from_utf8(host).ok()?.parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
     }
 }
 
@@ -56,6 +104,11 @@ fn user(uri: &[u8]) -> String {
         None => return String::new(),
     };
     let part = part.split(|byte| matches!(byte, b';' | b':')).next().unwrap_or_default();
+    String::from_utf8_lossy(&unescaped(part)).into_owned()
+}
+
+/// With `%` and two hexadecimal digits resolved (RFC 3261 section 19.1.2); what is no such thing stays as it is.
+fn unescaped(part: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(part.len());
     let mut bytes = part.iter().copied();
     while let Some(byte) = bytes.next() {
@@ -66,7 +119,7 @@ fn user(uri: &[u8]) -> String {
             bytes = ahead;
         }
     }
-    String::from_utf8_lossy(&text).into_owned()
+    text
 }
 
 const fn hex(digit: u8) -> Option<u8> {

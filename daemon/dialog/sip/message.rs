@@ -1,12 +1,16 @@
-//! A SIP message in one datagram, taken apart without copying.
+//! A SIP message, taken apart without copying.
 //!
 //! Lenient where phones are: compact names (RFC 3261 section 7.3.3), folded lines (7.3.1), a missing CR, any case, space around
-//! the colon, several values in one line, empty lines in front (7.5). Every header that is not needed is stepped over unread.
+//! the colon, several values in one line, empty lines in front (7.5). Every header that is not needed is stepped over unread. What an
+//! element should refuse with a 400 is read all the same where it is clear what it says: that refusal is heard, too. What would move a
+//! message into another dialog is refused.
 
 use std::fmt;
 
-/// The most bytes of one message.
-const MESSAGE: usize = 64 << 10;
+/// The most bytes of one datagram.
+const DATAGRAM: usize = 64 << 10;
+/// The most bytes of a message on a stream (RFC 3261 section 18.1.1 sets none); of a longer one the headers alone are read.
+pub(crate) const MESSAGE: usize = 128 << 10;
 /// The most header lines of one message.
 const HEADERS: usize = 128;
 /// The most bytes of one header, folded lines included.
@@ -19,7 +23,7 @@ pub enum SipFault {
     StartLine,
     /// The headers do not end: the message is cut.
     Cut,
-    /// More bytes than a datagram holds.
+    /// More bytes than a message may have.
     TooLong,
     /// More headers than any device sends.
     TooManyHeaders,
@@ -31,6 +35,10 @@ pub enum SipFault {
     CSeq,
     /// No From or no To.
     FromTo,
+    /// A header that names the dialog comes twice and differs.
+    Repeated,
+    /// On a stream: no usable Content-Length, so nobody knows where the message ends.
+    Length,
 }
 
 /// Where a message cannot be read, and why. It never quotes the message.
@@ -53,6 +61,8 @@ impl fmt::Display for SipError {
             SipFault::CallId => "no Call-ID (RFC 3261 section 8.1.1.4)",
             SipFault::CSeq => "no usable CSeq (RFC 3261 section 8.1.1.5)",
             SipFault::FromTo => "no From or no To (RFC 3261 section 8.1.1)",
+            SipFault::Repeated => "a second Call-ID, CSeq, From or To that differs (RFC 3261 section 7.3.1)",
+            SipFault::Length => "no usable Content-Length on a stream (RFC 3261 section 18.3)",
         };
         write!(formatter, "SIP, byte {}: {what}", self.offset)
     }
@@ -61,31 +71,74 @@ impl fmt::Display for SipError {
 impl std::error::Error for SipError {}
 
 /// The first line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Start<'a> {
-    /// Method and Request-URI.
-    Request { method: &'a [u8], uri: &'a [u8] },
-    /// The status code.
-    Response { code: u16 },
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Start<'a> {
+    /// A request.
+    Request {
+        /// The method.
+        method: &'a [u8],
+        /// The Request-URI.
+        uri: &'a [u8],
+    },
+    /// A response.
+    Response {
+        /// The status code, 100 to 699.
+        code: u16,
+    },
 }
 
-/// The parts of a message that a listener needs, as spans of the datagram. Values may hold folded lines.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Message<'a> {
-    pub(crate) start: Start<'a>,
-    pub(crate) call_id: &'a [u8],
-    pub(crate) from: &'a [u8],
-    pub(crate) to: &'a [u8],
-    pub(crate) cseq: u32,
-    pub(crate) method: &'a [u8],
+/// The parts of a message that a listener needs, as spans of it. Values may hold folded lines.
+#[derive(Clone, Copy)]
+pub struct Message<'a> {
+    /// The first line.
+    pub start: Start<'a>,
+    /// Call-ID.
+    pub call_id: &'a [u8],
+    /// From, as it is written; [`Address::of`](super::Address::of) reads it.
+    pub from: &'a [u8],
+    /// To, as it is written.
+    pub to: &'a [u8],
+    /// The number in CSeq.
+    pub cseq: u32,
+    /// The method in CSeq.
+    pub method: &'a [u8],
     /// The branch of the topmost Via; empty where there is none (RFC 2543).
-    pub(crate) branch: &'a [u8],
-    pub(crate) asserted: Option<&'a [u8]>,
-    pub(crate) content_type: Option<&'a [u8]>,
+    pub branch: &'a [u8],
+    /// P-Asserted-Identity (RFC 3325).
+    pub asserted: Option<&'a [u8]>,
+    /// Contact.
+    pub contact: Option<&'a [u8]>,
+    /// Refer-To (RFC 3515).
+    pub refer_to: Option<&'a [u8]>,
+    /// Replaces (RFC 3891).
+    pub replaces: Option<&'a [u8]>,
+    /// Session-Expires (RFC 4028), seconds.
+    pub session_expires: Option<u32>,
+    /// Content-Type.
+    pub content_type: Option<&'a [u8]>,
+    /// Content-Length, where it is a number, and one.
+    pub content_length: Option<u64>,
     /// Whether the body is in a coding such as gzip.
-    pub(crate) encoded: bool,
-    /// The body; `None` where the datagram ends before it does.
-    pub(crate) body: Option<&'a [u8]>,
+    pub encoded: bool,
+    /// Bytes up to the body.
+    pub head: usize,
+    /// The body; `None` where the message is cut before its end, or nobody can say where that is.
+    pub body: Option<&'a [u8]>,
+}
+
+impl fmt::Debug for Start<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Request { .. } => formatter.write_str("Request"),
+            Self::Response { code } => write!(formatter, "Response({code})"),
+        }
+    }
+}
+
+impl fmt::Debug for Message<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Message").field("start", &self.start).finish_non_exhaustive()
+    }
 }
 
 /// Whether a datagram is worth parsing as SIP: its first line begins or ends with SIP's version.
@@ -97,20 +150,44 @@ pub(crate) fn looks_like_sip(bytes: &[u8]) -> bool {
     is_version(line.get(..7)) || is_version(line.len().checked_sub(7).and_then(|at| line.get(at..)))
 }
 
-/// Takes a message apart.
+/// Takes the message in a datagram apart.
 ///
 /// # Errors
 /// Where a header that identifies the dialog is missing, or a bound is exceeded.
-pub(crate) fn parse<'a>(bytes: &'a [u8]) -> Result<Message<'a>, SipError> {
-    if bytes.len() > MESSAGE {
-        return Err(SipError { offset: MESSAGE, fault: SipFault::TooLong });
+pub fn parse(bytes: &[u8]) -> Result<Message<'_>, SipError> {
+    if bytes.len() > DATAGRAM {
+        return Err(SipError { offset: DATAGRAM, fault: SipFault::TooLong });
     }
+    let (mut message, is_contradictory) = head(bytes)?;
+    let rest = bytes.get(message.head..).unwrap_or_default();
+    message.body = match message.content_length {
+        _ if is_contradictory => None,
+        Some(length) => usize::try_from(length).ok().and_then(|length| rest.get(..length)),
+        // A length that is no number says nothing; then, as without one, the datagram's end is the body's (RFC 3261 section 18.3).
+        None => Some(rest),
+    };
+    Ok(message)
+}
+
+/// Takes the first message on a stream apart. Its body is `None` as long as it is not all there.
+///
+/// # Errors
+/// As [`parse`]; and where there is no Content-Length, without which a message on a stream has no end.
+pub(crate) fn parse_on_stream(bytes: &[u8]) -> Result<Message<'_>, SipError> {
+    let (mut message, is_contradictory) = head(bytes)?;
+    let length = message.content_length.filter(|_| !is_contradictory);
+    let length = length.ok_or(SipError { offset: message.head, fault: SipFault::Length })?;
+    message.body = usize::try_from(length).ok().and_then(|length| bytes.get(message.head..message.head.checked_add(length)?));
+    Ok(message)
+}
+
+/// First line and headers; and whether the message says two different lengths of itself.
+fn head(bytes: &[u8]) -> Result<(Message<'_>, bool), SipError> {
     let mut lines = Lines { bytes, offset: bytes.len() - after_empty_lines(bytes).len() };
     let first = lines.offset;
     let start = start_line(lines.next()?).ok_or(SipError { offset: first, fault: SipFault::StartLine })?;
-    let (mut call_id, mut from, mut to, mut cseq, mut via) = (None, None, None, None, None);
-    let (mut asserted, mut content_type, mut content_length, mut encoded) = (None, None, None, false);
-    let mut cseq_offset = first;
+    let mut values: [Option<&[u8]>; Name::COUNT] = [None; Name::COUNT];
+    let (mut is_contradictory, mut encoded, mut cseq_offset) = (false, false, first);
     for number in 0.. {
         let offset = lines.offset;
         let line = lines.next()?;
@@ -123,60 +200,74 @@ pub(crate) fn parse<'a>(bytes: &'a [u8]) -> Result<Message<'a>, SipError> {
         // A line without a colon is stepped over: what matters may still follow.
         let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
         let (name, value) = line.split_at(colon);
+        let Some(name) = Name::of(name.trim_ascii()) else { continue };
         let value = value.get(1..).unwrap_or_default().trim_ascii();
-        let set = |slot: &mut Option<&'a [u8]>| {
-            // The first one counts; a second Call-ID or To cannot move a message into another dialog.
-            if slot.is_none() {
-                *slot = Some(value);
-            }
-        };
-        match Name::of(name.trim_ascii()) {
-            Some(Name::CallId) => set(&mut call_id),
-            Some(Name::From) => set(&mut from),
-            Some(Name::To) => set(&mut to),
-            Some(Name::Via) => set(&mut via),
-            Some(Name::CSeq) => {
-                set(&mut cseq);
-                cseq_offset = offset;
-            }
-            Some(Name::Asserted) => set(&mut asserted),
-            Some(Name::ContentType) => set(&mut content_type),
-            Some(Name::ContentLength) => set(&mut content_length),
-            Some(Name::ContentEncoding) => encoded |= !value.is_empty() && !value.eq_ignore_ascii_case(b"identity"),
+        match name {
+            Name::ContentEncoding => encoded |= !value.is_empty() && !value.eq_ignore_ascii_case(b"identity"),
+            Name::CSeq => cseq_offset = offset,
+            _ => {}
+        }
+        match values[name as usize].replace(value) {
             None => {}
+            Some(before) if before == value => {}
+            // It could move the message into another dialog.
+            Some(_) if name.is_identity() => return Err(SipError { offset, fault: SipFault::Repeated }),
+            Some(before) => {
+                is_contradictory |= name == Name::ContentLength;
+                values[name as usize] = Some(before);
+            }
         }
     }
+    let value = |name: Name| values[name as usize];
     let missing = |fault| SipError { offset: lines.offset, fault };
-    let call_id = call_id.filter(|value| !value.is_empty()).ok_or_else(|| missing(SipFault::CallId))?;
-    let (from, to) = from.zip(to).ok_or_else(|| missing(SipFault::FromTo))?;
-    let cseq = cseq.ok_or_else(|| missing(SipFault::CSeq))?;
+    let call_id = value(Name::CallId).filter(|value| !value.is_empty()).ok_or_else(|| missing(SipFault::CallId))?;
+    let (from, to) = value(Name::From).zip(value(Name::To)).ok_or_else(|| missing(SipFault::FromTo))?;
+    let cseq = value(Name::CSeq).ok_or_else(|| missing(SipFault::CSeq))?;
     let (cseq, method) = sequence(cseq).ok_or(SipError { offset: cseq_offset, fault: SipFault::CSeq })?;
     if let Start::Request { method: requested, .. } = start
         && requested != method
     {
         return Err(SipError { offset: cseq_offset, fault: SipFault::CSeq });
     }
-    let rest = bytes.get(lines.offset..).unwrap_or_default();
-    // A length that is no number says nothing; then, as without one, the datagram's end is the body's (RFC 3261 section 18.3).
-    let body = match content_length.and_then(decimal) {
-        Some(length) => usize::try_from(length).ok().and_then(|length| rest.get(..length)),
-        None => Some(rest),
+    let seconds = |value: &[u8]| u32::try_from(decimal(value.split(|byte| *byte == b';').next()?.trim_ascii())?).ok();
+    let message = Message {
+        start,
+        call_id,
+        from,
+        to,
+        cseq,
+        method,
+        branch: value(Name::Via).and_then(|via| parameter(first_value(via), b"branch")).unwrap_or_default(),
+        asserted: value(Name::Asserted),
+        contact: value(Name::Contact),
+        refer_to: value(Name::ReferTo),
+        replaces: value(Name::Replaces),
+        session_expires: value(Name::SessionExpires).and_then(seconds),
+        content_type: value(Name::ContentType),
+        content_length: value(Name::ContentLength).and_then(decimal),
+        encoded,
+        head: lines.offset,
+        body: None,
     };
-    let branch = via.and_then(|via| parameter(first_value(via), b"branch")).unwrap_or_default();
-    Ok(Message { start, call_id, from, to, cseq, method, branch, asserted, content_type, encoded, body })
+    Ok((message, is_contradictory))
 }
 
 impl Message<'_> {
     /// The body where it is a whole session description.
     pub(crate) fn sdp(&self) -> Option<&[u8]> {
-        let kind = self.content_type?.split(|byte| *byte == b';').next()?.trim_ascii();
-        (kind.eq_ignore_ascii_case(b"application/sdp") && !self.encoded).then_some(())?;
+        self.body_of(b"application/sdp")
+    }
+
+    /// The body where it is whole, uncoded and of this type (RFC 3261 section 20.15).
+    pub(crate) fn body_of(&self, kind: &[u8]) -> Option<&[u8]> {
+        let own = self.content_type?.split(|byte| *byte == b';').next()?.trim_ascii();
+        (own.eq_ignore_ascii_case(kind) && !self.encoded).then_some(())?;
         self.body.filter(|body| !body.trim_ascii().is_empty())
     }
 }
 
 /// The headers that are read.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Name {
     CallId,
     From,
@@ -184,33 +275,51 @@ enum Name {
     Via,
     CSeq,
     Asserted,
+    Contact,
+    ReferTo,
+    Replaces,
+    SessionExpires,
     ContentType,
     ContentLength,
     ContentEncoding,
 }
 
 impl Name {
-    const ALL: [(&'static [u8], Self); 16] = [
-        (b"Call-ID", Self::CallId),
-        (b"i", Self::CallId),
-        (b"From", Self::From),
-        (b"f", Self::From),
-        (b"To", Self::To),
-        (b"t", Self::To),
-        (b"Via", Self::Via),
-        (b"v", Self::Via),
-        (b"CSeq", Self::CSeq),
-        (b"P-Asserted-Identity", Self::Asserted),
-        (b"Content-Type", Self::ContentType),
-        (b"c", Self::ContentType),
-        (b"Content-Length", Self::ContentLength),
-        (b"l", Self::ContentLength),
-        (b"Content-Encoding", Self::ContentEncoding),
-        (b"e", Self::ContentEncoding),
-    ];
+    const COUNT: usize = Self::ContentEncoding as usize + 1;
 
+    /// By its name, long or compact (RFC 3261 section 7.3.3, RFC 3515 section 2.1, RFC 4028 section 4).
     fn of(name: &[u8]) -> Option<Self> {
-        Self::ALL.iter().find(|(known, _)| name.eq_ignore_ascii_case(known)).map(|(_, name)| *name)
+        let known: &[(&[u8], Self)] = match name.len() {
+            1 => &[
+                (b"v", Self::Via),
+                (b"f", Self::From),
+                (b"t", Self::To),
+                (b"i", Self::CallId),
+                (b"m", Self::Contact),
+                (b"c", Self::ContentType),
+                (b"l", Self::ContentLength),
+                (b"e", Self::ContentEncoding),
+                (b"r", Self::ReferTo),
+                (b"x", Self::SessionExpires),
+            ],
+            2 => &[(b"To", Self::To)],
+            3 => &[(b"Via", Self::Via)],
+            4 => &[(b"From", Self::From), (b"CSeq", Self::CSeq)],
+            7 => &[(b"Call-ID", Self::CallId), (b"Contact", Self::Contact)],
+            8 => &[(b"Refer-To", Self::ReferTo), (b"Replaces", Self::Replaces)],
+            12 => &[(b"Content-Type", Self::ContentType)],
+            14 => &[(b"Content-Length", Self::ContentLength)],
+            15 => &[(b"Session-Expires", Self::SessionExpires)],
+            16 => &[(b"Content-Encoding", Self::ContentEncoding)],
+            19 => &[(b"P-Asserted-Identity", Self::Asserted)],
+            _ => &[],
+        };
+        known.iter().find(|(known, _)| name.eq_ignore_ascii_case(known)).map(|(_, name)| *name)
+    }
+
+    /// Whether it names the dialog or the transaction.
+    const fn is_identity(self) -> bool {
+        matches!(self, Self::CallId | Self::From | Self::To | Self::CSeq)
     }
 }
 
@@ -264,6 +373,15 @@ fn start_line(line: &[u8]) -> Option<Start<'_>> {
     (!uri.is_empty()).then_some(Start::Request { method: first, uri })
 }
 
+/// The status code of a response that is quoted in a body (RFC 3420).
+pub(crate) fn status(body: &[u8]) -> Option<u16> {
+    let line = after_empty_lines(body).split(|byte| *byte == b'\n').next()?;
+    match start_line(line.trim_ascii_end())? {
+        Start::Response { code } => Some(code),
+        Start::Request { .. } => None,
+    }
+}
+
 /// `314159 INVITE` (RFC 3261 section 20.16).
 fn sequence(value: &[u8]) -> Option<(u32, &[u8])> {
     let mut words = value.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
@@ -286,7 +404,7 @@ pub(super) fn first_value(value: &[u8]) -> &[u8] {
 }
 
 /// The value of `;name=value` outside quotes and angle brackets; empty for `;name` alone.
-pub(super) fn parameter<'a>(value: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+pub(crate) fn parameter<'a>(value: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut rest = value;
     while let Some(semicolon) = position_outside(rest, b';') {
         rest = rest.get(semicolon + 1..).unwrap_or_default();

@@ -3,6 +3,7 @@
 mod address;
 mod message;
 
-pub(crate) use address::{Address, party};
-pub(crate) use message::{Message, Start, looks_like_sip, parse};
-pub use message::{SipError, SipFault};
+pub use address::Address;
+pub(crate) use address::party;
+pub(crate) use message::{MESSAGE, looks_like_sip, parameter, parse_on_stream, status};
+pub use message::{Message, SipError, SipFault, Start, parse};

@@ -55,9 +55,11 @@ fn findings() -> Findings {
     }
 }
 
+const BEFORE: CallId = CallId { epoch: 1, seq: 7 };
+
 fn sealed(findings: &Findings) -> Closing {
     let charter = Charter::parse(CHARTER).unwrap();
-    let terms = Terms { charter: &charter, models: None, now: findings.ended, made: findings.ended };
+    let terms = Terms { charter: &charter, models: None, continues: findings.continues.map(|_| BEFORE), now: findings.ended, made: findings.ended };
     gate(findings, CallId { epoch: 1, seq: 1 }, terms).into_inner()
 }
 
@@ -78,6 +80,17 @@ fn without_consent_neither_team_nor_line() {
     assert_eq!((closing.outcome, closing.reason), (Outcome::SignallingOnly, Some(report::Reason::Consent)));
     let score = closing.score.unwrap();
     assert_eq!((score.team, score.line), (None, None));
+}
+
+#[test]
+fn a_story_in_two_calls_is_linked_where_there_is_consent() {
+    let continues = |consent| {
+        let closing = sealed(&Findings { continues: Some(Call(9)), consent, ..findings() });
+        closing.score.unwrap().continues
+    };
+    assert_eq!(continues(Consent::Given), Some(BEFORE));
+    assert_eq!(continues(Consent::Unknown), None);
+    assert_eq!(sealed(&findings()).score.unwrap().continues, None);
 }
 
 #[test]

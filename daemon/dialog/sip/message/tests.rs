@@ -49,10 +49,43 @@ fn phones_write_as_they_like() {
 }
 
 #[test]
-fn the_first_of_several_headers_counts() {
-    let text = INVITE.replace("Max-Forwards: 70", "To: <sip:other@example>;tag=x\r\nCall-ID: other");
+fn a_second_header_cannot_move_a_message() {
+    for line in ["To: <sip:other@example>;tag=x", "i: other", "cseq: 314160 INVITE", "From: <sip:1001@pbx.example>;tag=b"] {
+        let text = INVITE.replace("Max-Forwards: 70", line);
+        assert_eq!(fault(&text).fault, SipFault::Repeated, "{line}");
+    }
+    let said_again = INVITE.replace("Max-Forwards: 70", "i: one@192.0.2.1\r\nvia: SIP/2.0/UDP third;branch=third\r\nContact: <sip:a@h>\r\nm: <sip:b@h>");
+    let message = parse(said_again.as_bytes()).unwrap();
+    assert_eq!((message.branch, message.contact), (b"z9hG4bK776asdhds".as_slice(), Some(b"<sip:a@h>".as_slice())));
+}
+
+#[test]
+fn two_lengths_are_no_length() {
+    let text = INVITE.replace("Max-Forwards: 70", "l: 3");
+    assert_eq!(parse(text.as_bytes()).unwrap().body, None);
+    assert_eq!(parse_on_stream(text.as_bytes()).unwrap_err().fault, SipFault::Length);
+    let agreed = INVITE.replace("Max-Forwards: 70", "l: 5");
+    assert_eq!(parse_on_stream(agreed.as_bytes()).unwrap().body, Some(b"v=0\r\n".as_slice()));
+}
+
+#[test]
+fn on_a_stream_the_length_is_what_is_believed() {
+    let without: String = INVITE.split_inclusive("\r\n").filter(|line| !line.starts_with("Content-Length")).collect();
+    assert_eq!(parse_on_stream(without.as_bytes()).unwrap_err().fault, SipFault::Length);
+    assert_eq!(parse_on_stream(INVITE.replace("Length: 5", "Length: -5").as_bytes()).unwrap_err().fault, SipFault::Length);
+    let two = format!("{INVITE}{INVITE}");
+    let message = parse_on_stream(two.as_bytes()).unwrap();
+    assert_eq!((message.head, message.body), (INVITE.len() - 5, Some(b"v=0\r\n".as_slice())));
+    assert_eq!(parse_on_stream(&INVITE.as_bytes()[..INVITE.len() - 1]).unwrap().body, None);
+}
+
+#[test]
+fn the_headers_of_transfers_and_timers() {
+    let text = INVITE.replace("Max-Forwards: 70", "x: 1800 ;refresher=uac\r\nr: <sip:1003@pbx.example>\r\nReplaces: a@b;to-tag=1;from-tag=2");
     let message = parse(text.as_bytes()).unwrap();
-    assert_eq!((message.call_id, message.to), (b"other".as_slice(), b"<sip:other@example>;tag=x".as_slice()));
+    assert_eq!((message.session_expires, message.refer_to), (Some(1_800), Some(b"<sip:1003@pbx.example>".as_slice())));
+    assert_eq!(message.replaces, Some(b"a@b;to-tag=1;from-tag=2".as_slice()));
+    assert!(!format!("{message:?}").contains("1003"));
 }
 
 #[test]
