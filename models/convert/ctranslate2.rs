@@ -61,6 +61,11 @@ impl Model {
         Ok(Self { variables })
     }
 
+    /// Of variables that go by the same names but come from elsewhere.
+    pub(crate) const fn of(variables: BTreeMap<String, Variable>) -> Self {
+        Self { variables }
+    }
+
     /// A variable, taken out.
     pub(crate) fn take(&mut self, name: &str) -> Result<Variable, ConvertError> {
         self.variables

@@ -59,7 +59,8 @@ def download(requirement, archive, folder, scratch):
 
 def fetch(recipe, folder):
     folder.mkdir(parents=True, exist_ok=True)
-    for file in tomllib.loads(recipe.read_text())["file"]:
+    files = tomllib.loads(recipe.read_text())["file"]
+    for file in [part for file in files for part in (file, *file.get("more", []))]:
         archive = folder / file["archive"]
         wanted = file["archive_sha256"]
         if not archive.is_file() or sha256(archive) != wanted:

@@ -4,6 +4,8 @@
 //! write. Equal input gives equal bytes. `build_pack.sh` runs all of it.
 
 mod ctranslate2;
+mod hugging_face;
+mod safetensors;
 mod silero;
 mod whisper;
 
@@ -54,6 +56,19 @@ struct RecipeFile {
     archive: String,
     archive_sha256: String,
     paths: Vec<PathBuf>,
+    /// Further archives that the rest of the model comes in.
+    #[serde(default)]
+    more: Vec<RecipeArchive>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecipeArchive {
+    package: String,
+    package_version: String,
+    archive: String,
+    archive_sha256: String,
+    paths: Vec<PathBuf>,
 }
 
 /// Metadata and tensors of one GGUF file.
@@ -69,14 +84,19 @@ fn build(recipe: &Path, fetched: &Path, pack: &Path) -> Result<(), ConvertError>
 
     let mut files = Vec::new();
     for file in parsed.file {
-        let first = file
+        let more = file.more.iter().flat_map(|archive| &archive.paths);
+        let paths: Vec<PathBuf> = file
             .paths
-            .first()
+            .iter()
+            .chain(more)
             .map(|path| fetched.join(path))
+            .collect();
+        let first = paths
+            .first()
             .ok_or_else(|| ConvertError::new("a file without paths").in_file(recipe))?;
         let (mut metadata, tensors) = match file.job.as_str() {
-            "whisper" => whisper::convert(first.parent().unwrap_or(fetched))?,
-            "vad" => convert_silero(&first)?,
+            "whisper" => whisper::convert(&paths)?,
+            "vad" => convert_silero(first)?,
             _ => return Err(ConvertError::new("a job without a converter").in_file(recipe)),
         };
         metadata.insert(
@@ -90,6 +110,16 @@ fn build(recipe: &Path, fetched: &Path, pack: &Path) -> Result<(), ConvertError>
         let mut gguf = Cursor::new(Vec::new());
         gguf::write(&mut gguf, metadata, &tensors)?;
         let gguf = gguf.into_inner();
+        let mut source = format!(
+            "{} {} {} sha256:{}",
+            file.registry, file.package, file.package_version, file.archive_sha256
+        );
+        for more in file.more {
+            source += &format!(
+                ", {} {} {} sha256:{}",
+                more.package, more.package_version, more.archive, more.archive_sha256
+            );
+        }
         let name = format!("{}.gguf", file.job);
         write(&pack.join(&name), &gguf)?;
         files.push(ManifestFile {
@@ -98,10 +128,7 @@ fn build(recipe: &Path, fetched: &Path, pack: &Path) -> Result<(), ConvertError>
             bytes: gguf.len() as u64,
             sha256: sha256_hex(&gguf),
             licence: file.licence,
-            source: format!(
-                "{} {} {} sha256:{}",
-                file.registry, file.package, file.package_version, file.archive_sha256
-            ),
+            source,
         });
     }
     let manifest = Manifest {

@@ -1,14 +1,10 @@
 //! Silero VAD's published weights: a safetensors file, `silero_vad/data/silero_vad_16k.safetensors` of
 //! PyPI `silero-vad`.
-//!
-//! The layout (<https://github.com/huggingface/safetensors>, its README): the length of a header as u64,
-//! the header as a JSON object of `name: {dtype, shape, data_offsets}`, then the data.
 
-use serde_json::{Map, Value};
 use sotto_models::ModelError;
 
-/// The published header has 1.3 kB.
-const MAX_HEADER: usize = 1 << 16;
+use crate::safetensors::{self, Plain};
+
 /// Samples in a window at 16 kHz.
 const WINDOW: usize = 256;
 /// The tensor that holds the windowed Fourier transform as the weights of a convolution.
@@ -25,87 +21,15 @@ pub(crate) type Named = (String, Vec<usize>, Vec<f32>);
 ///
 /// [`ModelError::Format`] with the byte offset of what is wrong; no byte sequence panics.
 pub(crate) fn silero(bytes: &[u8]) -> Result<Vec<Named>, ModelError> {
-    let (length, rest) = bytes
-        .split_first_chunk::<8>()
-        .ok_or_else(|| wrong(0, "the file ends within the length of its header"))?;
-    let length = usize::try_from(u64::from_le_bytes(*length))
-        .ok()
-        .filter(|&length| length <= MAX_HEADER)
-        .ok_or_else(|| wrong(0, "the header is longer than 64 KiB"))?;
-    let (header, data) = rest
-        .split_at_checked(length)
-        .ok_or_else(|| wrong(8, "the file ends within its header"))?;
-    let header: Map<String, Value> =
-        serde_json::from_slice(header).map_err(|_| wrong(8, "the header is not a JSON object"))?;
-
-    let mut tensors = Vec::new();
-    let mut transform_seen = false;
-    for (name, entry) in header {
-        if name == "__metadata__" {
-            continue;
-        }
-        let (shape, values) = tensor(&entry, data, 8 + length)?;
-        if name == TRANSFORM {
-            check_transform(&shape, &values)?;
-            transform_seen = true;
-        } else {
-            tensors.push((name, shape, values));
-        }
-    }
-    if !transform_seen {
-        return Err(ModelError::MissingTensor {
+    let mut tensors = safetensors::parse(bytes)?;
+    let transform = tensors
+        .remove(TRANSFORM)
+        .ok_or_else(|| ModelError::MissingTensor {
             name: TRANSFORM.to_owned(),
-        });
-    }
-    tensors.sort_by(|a, b| a.0.cmp(&b.0));
-    Ok(tensors)
-}
-
-fn wrong(offset: usize, what: &'static str) -> ModelError {
-    ModelError::Format { offset, what }
-}
-
-fn tensor(
-    entry: &Value,
-    data: &[u8],
-    data_start: usize,
-) -> Result<(Vec<usize>, Vec<f32>), ModelError> {
-    if entry["dtype"] != "F32" {
-        return Err(wrong(8, "a tensor is not f32"));
-    }
-    let shape = sizes(&entry["shape"]).ok_or_else(|| wrong(8, "a tensor has no shape"))?;
-    let range = match sizes(&entry["data_offsets"]).as_deref() {
-        Some(&[start, end]) => data.get(start..end),
-        _ => None,
-    }
-    .ok_or_else(|| wrong(8, "a tensor's data lies outside the file"))?;
-    let length = shape
-        .iter()
-        .try_fold(4usize, |product, &size| product.checked_mul(size));
-    if length != Some(range.len()) {
-        return Err(wrong(
-            data_start,
-            "a tensor's data has another length than its shape",
-        ));
-    }
-    let values: Vec<f32> = range
-        .as_chunks::<4>()
-        .0
-        .iter()
-        .map(|bytes| f32::from_le_bytes(*bytes))
-        .collect();
-    if !values.iter().all(|value| value.is_finite()) {
-        return Err(wrong(data_start, "a weight is not a finite number"));
-    }
-    Ok((shape, values))
-}
-
-fn sizes(value: &Value) -> Option<Vec<usize>> {
-    value
-        .as_array()?
-        .iter()
-        .map(|size| usize::try_from(size.as_u64()?).ok())
-        .collect()
+        })?;
+    check_transform(&transform.shape, &transform.values)?;
+    let named = |(name, Plain { shape, values })| (name, shape, values);
+    Ok(tensors.into_iter().map(named).collect())
 }
 
 /// Rows of cosines, then rows of negative sines, each under a raised cosine.

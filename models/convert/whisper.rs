@@ -1,14 +1,14 @@
 //! Whisper, from CTranslate2's names and layout to ours.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::quantized::QTensor;
 use serde::Deserialize;
 use sotto_models::gguf::{self, Value};
 
 use crate::ctranslate2::{Model, Variable};
-use crate::{ConvertError, Converted, read};
+use crate::{ConvertError, Converted, hugging_face, read};
 
 /// `config.json`: the keys that matter here; it has others.
 #[derive(Deserialize)]
@@ -17,30 +17,63 @@ struct Configuration {
     suppress_ids_begin: Vec<u32>,
 }
 
-/// Metadata and tensors of the GGUF file, from the folder of `model.bin`, `config.json` and
-/// `vocabulary.txt`.
-pub(crate) fn convert(folder: &Path) -> Result<Converted, ConvertError> {
-    let path = folder.join("model.bin");
-    let mut model = Model::parse(&read(&path)?).map_err(|error| error.in_file(&path))?;
-    let path = folder.join("config.json");
-    let configuration: Configuration = serde_json::from_slice(&read(&path)?)
-        .map_err(|error| ConvertError::new(error.to_string()).in_file(&path))?;
-    let path = folder.join("vocabulary.txt");
-    let vocabulary = String::from_utf8(read(&path)?)
-        .map_err(|_| ConvertError::new("not UTF-8").in_file(&path))?;
-    let vocabulary: Vec<&str> = vocabulary.lines().collect();
-    let (tensors, shape) =
-        tensors(&mut model).map_err(|error| error.in_file(&folder.join("model.bin")))?;
+/// Metadata and tensors of the GGUF file, from `paths`: CTranslate2's `model.bin` (which may come in parts, to be put
+/// together in their order), or Hugging Face's `model.safetensors`. Beside the first of them lies what else such a
+/// model has.
+pub(crate) fn convert(paths: &[PathBuf]) -> Result<Converted, ConvertError> {
+    let first = paths
+        .first()
+        .ok_or_else(|| ConvertError::new("a model without files"))?;
+    let folder = first.parent().unwrap_or_else(|| Path::new("."));
+    let is_safetensors = first.extension().is_some_and(|kind| kind == "safetensors");
+    let (mut model, configuration, vocabulary) = if is_safetensors {
+        let (model, suppress_ids, suppress_ids_begin, vocabulary) =
+            hugging_face::read_folder(folder)?;
+        let configuration = Configuration {
+            suppress_ids,
+            suppress_ids_begin,
+        };
+        (model, configuration, vocabulary)
+    } else {
+        read_ctranslate2(folder, paths)?
+    };
+    let (tensors, shape) = tensors(&mut model).map_err(|error| error.in_file(first))?;
+    // A row of the embedding more than there are tokens is filling.
     if vocabulary.len() != shape.vocabulary {
         return Err(ConvertError::new(format!(
             "{} tokens, the model has {}",
             vocabulary.len(),
             shape.vocabulary
         ))
-        .in_file(&path));
+        .in_file(first));
     }
+    let vocabulary: Vec<&str> = vocabulary.iter().map(String::as_str).collect();
     let metadata = metadata(&shape, &configuration, &vocabulary)?;
     Ok((metadata, tensors))
+}
+
+fn read_ctranslate2(
+    folder: &Path,
+    paths: &[PathBuf],
+) -> Result<(Model, Configuration, Vec<String>), ConvertError> {
+    let mut bytes = Vec::new();
+    let is_weights = |path: &&PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| name.starts_with("model.bin"))
+    };
+    for path in paths.iter().filter(is_weights) {
+        bytes.extend(read(path)?);
+    }
+    let path = folder.join("model.bin");
+    let model = Model::parse(&bytes).map_err(|error| error.in_file(&path))?;
+    let path = folder.join("config.json");
+    let configuration: Configuration = serde_json::from_slice(&read(&path)?)
+        .map_err(|error| ConvertError::new(error.to_string()).in_file(&path))?;
+    let path = folder.join("vocabulary.txt");
+    let vocabulary = String::from_utf8(read(&path)?)
+        .map_err(|_| ConvertError::new("not UTF-8").in_file(&path))?;
+    let vocabulary = vocabulary.lines().map(str::to_owned).collect();
+    Ok((model, configuration, vocabulary))
 }
 
 struct Shape {
@@ -77,18 +110,41 @@ fn metadata(
             .map_err(|_| ConvertError::new("a size does not fit 32 bits"))
     };
     let text = |text: &str| Value::String(text.to_owned());
-    Ok(BTreeMap::from([
+    let texts = |texts: &[&str]| Value::Array(texts.iter().copied().map(text).collect());
+    let languages = languages(vocabulary);
+    let (size, label) = size(shape);
+    // The English models name languages too, but have no choice; the vocabulary has one token less.
+    let english = languages.is_empty() || vocabulary.len() == 51_864;
+    let name = if english {
+        format!("{size}.en")
+    } else {
+        size.to_owned()
+    };
+    let mut prompt = vec![token("<|startoftranscript|>")?];
+    let mut more = Vec::new();
+    let codes: Vec<&str> = languages.iter().map(|(code, _)| *code).collect();
+    if !english {
+        let ids: Vec<u32> = languages.iter().map(|(_, id)| *id).collect();
+        prompt.extend([token("<|en|>")?, token("<|transcribe|>")?]);
+        more.push(("whisper.language_token_ids".to_owned(), numbers(&ids)));
+    }
+    prompt.push(token("<|notimestamps|>")?);
+    let mut metadata = BTreeMap::from([
         ("general.architecture".to_owned(), text("whisper")),
-        ("general.name".to_owned(), text("Whisper tiny.en")),
+        ("general.name".to_owned(), text(&format!("Whisper {name}"))),
         ("general.basename".to_owned(), text("whisper")),
-        ("general.size_label".to_owned(), text("37M")),
-        ("general.finetune".to_owned(), text("tiny.en")),
+        ("general.size_label".to_owned(), text(label)),
+        ("general.finetune".to_owned(), text(&name)),
         ("general.version".to_owned(), text("2022-09")),
         ("general.organization".to_owned(), text("OpenAI")),
         ("general.license".to_owned(), text("MIT")),
         (
             "general.languages".to_owned(),
-            Value::Array(vec![text("en")]),
+            if english {
+                texts(&["en"])
+            } else {
+                texts(&codes)
+            },
         ),
         // MOSTLY_Q8_0
         ("general.file_type".to_owned(), Value::U32(7)),
@@ -123,10 +179,7 @@ fn metadata(
             "whisper.decoder.attention.head_count".to_owned(),
             count(shape.decoder_heads)?,
         ),
-        (
-            "whisper.prompt".to_owned(),
-            numbers(&[token("<|startoftranscript|>")?, token("<|notimestamps|>")?]),
-        ),
+        ("whisper.prompt".to_owned(), numbers(&prompt)),
         (
             "whisper.no_speech_token_id".to_owned(),
             Value::U32(no_speech),
@@ -149,11 +202,41 @@ fn metadata(
             "tokenizer.ggml.eos_token_id".to_owned(),
             Value::U32(token("<|endoftext|>")?),
         ),
-        (
-            "tokenizer.ggml.tokens".to_owned(),
-            Value::Array(vocabulary.iter().map(|token| text(token)).collect()),
+        ("tokenizer.ggml.tokens".to_owned(), texts(vocabulary)),
+    ]);
+    metadata.extend(more);
+    Ok(metadata)
+}
+
+/// Codes and tokens of the languages: they stand between the mark that begins a transcript and the tasks.
+fn languages<'a>(vocabulary: &[&'a str]) -> Vec<(&'a str, u32)> {
+    (0..)
+        .zip(vocabulary)
+        .skip_while(|(_, token)| **token != "<|startoftranscript|>")
+        .skip(1)
+        .take_while(|(_, token)| **token != "<|translate|>")
+        .filter_map(|(id, token)| Some((token.strip_prefix("<|")?.strip_suffix("|>")?, id)))
+        .collect()
+}
+
+/// What OpenAI calls a model of this size, and how many parameters it has.
+fn size(shape: &Shape) -> (&'static str, &'static str) {
+    match (shape.state, shape.decoder_layers) {
+        (384, _) => (
+            "tiny",
+            if shape.vocabulary == 51_864 {
+                "37M"
+            } else {
+                "39M"
+            },
         ),
-    ]))
+        (512, _) => ("base", "74M"),
+        (768, 12) => ("small", "244M"),
+        (1024, 24) => ("medium", "769M"),
+        (1280, 32) => ("large", "1.55B"),
+        (1280, 4) => ("large-v3-turbo", "809M"),
+        _ => ("custom", "custom"),
+    }
 }
 
 fn tensors(model: &mut Model) -> Result<(BTreeMap<String, QTensor>, Shape), ConvertError> {

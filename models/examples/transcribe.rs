@@ -1,8 +1,9 @@
 //! `transcribe [--pack DIR] LIST`: a wav path a line in, `path<TAB>text` a line out.
 //!
-//! Wav files are mono, 16 bit, at 16 kHz or a whole part of it (8 kHz). The timing is one JSON line on
-//! stderr; loading the model and reading the files is not in it. What cannot be read is said on stderr, and
-//! the exit status is then 1. A developer's tool: it prints words, and is never shipped.
+//! Wav files are mono, 16 bit, at 16 kHz or a whole part of it (8 kHz). `--batch` turns are decoded together, as
+//! many as the daemon takes unless said. The timing is one JSON line on stderr, in it the processor's seconds
+//! and where the time went; loading the model and reading the files is not in it. What cannot be read is said on
+//! stderr, and the exit status is then 1. A developer's tool: it prints words, and is never shipped.
 
 use std::fmt;
 use std::fs;
@@ -13,13 +14,17 @@ use std::time::{Duration, Instant};
 
 use sotto_models::pack::Pack;
 use sotto_models::resample::Upsampler;
-use sotto_models::whisper::{Heard, MAX_SAMPLES, Whisper};
+use sotto_models::whisper::{Heard, MAX_SAMPLES, Stage, Turn, Whisper};
 
 const RATE: u32 = 16_000;
+/// Turns decoded together.
+const BATCH: usize = 8;
 
 fn main() -> ExitCode {
     let Some(arguments) = Arguments::parse() else {
-        eprintln!("usage: transcribe [--pack DIR] [--confidence] LIST");
+        eprintln!(
+            "usage: transcribe [--pack DIR] [--batch N] [--language CODE] [--confidence] LIST"
+        );
         return ExitCode::from(2);
     };
     match run(&arguments) {
@@ -36,6 +41,9 @@ struct Arguments {
     pack: PathBuf,
     /// Adds columns: average log probability, mean word probability, no-speech probability.
     confidence: bool,
+    batch: usize,
+    /// A code such as `en`; found out for each turn unless given, where the model knows several.
+    language: Option<String>,
     list: PathBuf,
 }
 
@@ -43,12 +51,21 @@ impl Arguments {
     fn parse() -> Option<Self> {
         let mut pack = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/models/en");
         let mut confidence = false;
+        let mut batch = BATCH;
+        let mut language = None;
         let mut list = None;
         let mut arguments = std::env::args_os().skip(1);
         while let Some(argument) = arguments.next() {
             match argument.to_str() {
                 Some("--pack") => pack = arguments.next()?.into(),
                 Some("--confidence") => confidence = true,
+                Some("--batch") => {
+                    batch = arguments.next()?.to_str()?.parse().ok()?;
+                    if batch == 0 {
+                        return None;
+                    }
+                }
+                Some("--language") => language = Some(arguments.next()?.into_string().ok()?),
                 Some(option) if option.starts_with('-') => return None,
                 _ if list.is_none() => list = Some(argument.into()),
                 _ => return None,
@@ -57,6 +74,8 @@ impl Arguments {
         Some(Self {
             pack,
             confidence,
+            batch,
+            language,
             list: list?,
         })
     }
@@ -68,54 +87,116 @@ fn run(arguments: &Arguments) -> Result<bool, Box<dyn std::error::Error>> {
         .map_err(|error| format!("{}: {error}", arguments.list.display()))?;
     let paths: Vec<&str> = list.lines().filter(|line| !line.is_empty()).collect();
     let mut whisper = Pack::open(&arguments.pack)?.whisper()?;
+    let language = match &arguments.language {
+        None => None,
+        Some(code) => Some(
+            whisper
+                .language(code)
+                .ok_or("the model has no choice of this language")?,
+        ),
+    };
     let mut output = BufWriter::new(io::stdout().lock());
     let progress = io::stderr().is_terminal();
     let mut whole = true;
     let mut samples_heard = 0;
-    let mut computing = Duration::ZERO;
-    for (index, path) in paths.iter().enumerate() {
+    let mut watch = Watch::default();
+    for (index, paths_together) in paths.chunks(arguments.batch).enumerate() {
         if progress {
-            eprint!("\r{} of {}", index + 1, paths.len());
+            eprint!("\r{} of {}", index * arguments.batch, paths.len());
         }
-        let (rate, samples) = match read(Path::new(path)) {
-            Ok(read) => read,
-            Err(error) => {
-                eprintln!("transcribe: {path}: {error}");
-                whole = false;
-                continue;
+        let mut read_together = Vec::new();
+        for path in paths_together {
+            match read(Path::new(path)) {
+                Ok(pieces) => read_together.push((path, pieces)),
+                Err(error) => {
+                    eprintln!("transcribe: {path}: {error}");
+                    whole = false;
+                }
             }
-        };
-        let start = Instant::now();
-        let heard = listen(&mut whisper, rate, &samples)?;
-        computing += start.elapsed();
-        samples_heard += samples.len() as u64 * u64::from(RATE / rate);
-        writeln!(output, "{path}\t{}", text(&heard, arguments.confidence))?;
+        }
+        let turns: Vec<Turn<'_>> = read_together
+            .iter()
+            .flat_map(|(_, pieces)| pieces)
+            .map(|samples| Turn { samples, language })
+            .collect();
+        samples_heard += turns.iter().map(|turn| turn.samples.len()).sum::<usize>();
+        let mut heard = watch
+            .listen(&mut whisper, &turns, arguments.batch)?
+            .into_iter();
+        for (path, pieces) in &read_together {
+            let heard: Vec<Heard> = heard.by_ref().take(pieces.len()).collect();
+            writeln!(output, "{path}\t{}", text(&heard, arguments.confidence))?;
+        }
     }
     output.flush()?;
     if progress {
         eprintln!();
     }
-    let timing = serde_json::json!({
+    let mut timing = serde_json::json!({
         "audio_s": samples_heard as f64 / f64::from(RATE),
-        "compute_s": computing.as_secs_f64(),
+        "compute_s": watch.elapsed.as_secs_f64(),
+        "processor_s": watch.processor,
         "threads": threads(),
+        "batch": arguments.batch,
     });
+    for (name, duration) in STAGES.iter().zip(watch.stages) {
+        timing[format!("{name}_s")] = duration.as_secs_f64().into();
+    }
     eprintln!("{timing}");
     Ok(whole)
 }
 
-/// Pieces of at most 30 s, one after the other: the tool's files are single turns, mostly shorter.
-fn listen(
-    whisper: &mut Whisper,
-    rate: u32,
-    samples: &[f32],
-) -> Result<Vec<Heard>, Box<dyn std::error::Error>> {
-    let factor = RATE / rate;
-    let upsampler = Upsampler::new(factor as usize).ok_or("a sample rate below 2 kHz")?;
-    samples
-        .chunks(MAX_SAMPLES / factor as usize)
-        .map(|piece| Ok(whisper.transcribe(&upsampler.upsample(piece))?))
-        .collect()
+const STAGES: [&str; 6] = [
+    "mel",
+    "encoder",
+    "cross_keys",
+    "decoder",
+    "vocabulary",
+    "other",
+];
+
+/// Where the time goes.
+#[derive(Default)]
+struct Watch {
+    elapsed: Duration,
+    /// Seconds of this process.
+    processor: f64,
+    stages: [Duration; STAGES.len()],
+}
+
+impl Watch {
+    fn listen(
+        &mut self,
+        whisper: &mut Whisper,
+        turns: &[Turn<'_>],
+        batch: usize,
+    ) -> Result<Vec<Heard>, Box<dyn std::error::Error>> {
+        let processor = processor_seconds();
+        let start = Instant::now();
+        let (mut stage, mut since) = (Stage::Other, start);
+        let mut all = Vec::new();
+        for turns in turns.chunks(batch) {
+            all.extend(whisper.transcribe_watched(turns, &mut |next| {
+                let now = Instant::now();
+                self.stages[stage as usize] += now - since;
+                (stage, since) = (next, now);
+            })?);
+        }
+        self.elapsed += start.elapsed();
+        self.processor += processor_seconds() - processor;
+        Ok(all)
+    }
+}
+
+/// User and system time of this process, from `/proc/self/stat` (proc(5): fields 14 and 15, of 10 ms); 0 elsewhere.
+fn processor_seconds() -> f64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = after_name.split_whitespace().skip(11).take(2);
+    ticks
+        .filter_map(|ticks| ticks.parse::<f64>().ok())
+        .sum::<f64>()
+        / 100.0
 }
 
 fn text(heard: &[Heard], confidence: bool) -> String {
@@ -159,7 +240,8 @@ impl fmt::Display for WavError {
     }
 }
 
-fn read(path: &Path) -> Result<(u32, Vec<f32>), WavError> {
+/// Pieces of at most 30 s at 16 kHz: the tool's files are single turns, mostly shorter.
+fn read(path: &Path) -> Result<Vec<Vec<f32>>, WavError> {
     let mut reader = hound::WavReader::open(path).map_err(WavError::Read)?;
     let format = reader.spec();
     if format.channels != 1 {
@@ -172,12 +254,17 @@ fn read(path: &Path) -> Result<(u32, Vec<f32>), WavError> {
     if rate == 0 || !RATE.is_multiple_of(rate) || RATE / rate > 8 {
         return Err(WavError::Rate(rate));
     }
-    let samples = reader
+    let samples: Vec<f32> = reader
         .samples::<i16>()
         .map(|sample| sample.map(|sample| f32::from(sample) / 32_768.0))
         .collect::<Result<_, _>>()
         .map_err(WavError::Read)?;
-    Ok((rate, samples))
+    let factor = (RATE / rate) as usize;
+    let upsampler = Upsampler::new(factor).ok_or(WavError::Rate(rate))?;
+    Ok(samples
+        .chunks(MAX_SAMPLES / factor)
+        .map(|piece| upsampler.upsample(piece))
+        .collect())
 }
 
 /// As the products count them.

@@ -4,18 +4,17 @@
 use std::mem::MaybeUninit;
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, bail};
-use rten_gemm::{GemmInputA, GemmInputB, GemmOptions, PackedBMatrix};
 use rten_simd::ops::{BitOps, FloatOps, NarrowSaturate, NumOps, ToFloat};
 use rten_simd::{Isa, SimdOp, SimdUnaryOp, SliceWriter};
-use rten_tensor::NdTensorView;
 use rten_vecmath::{ExtendInit, Gelu, MinMax};
 
 use crate::error::ModelError;
 use crate::gguf::Tensors;
-use crate::kernels::{Products, values, with_products};
+use crate::kernels::product::{Instructions, Matrix};
+use crate::kernels::{Scratch, values, with_scratch};
 
 /// Rows that are quantized, multiplied and turned back at once: their sums stay in the cache.
-const ROWS: usize = 64;
+const ROWS: usize = 32;
 
 /// What follows the product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,35 +25,17 @@ pub(crate) enum Activation {
     Gelu,
 }
 
-/// How many rows an input usually has; it decides how the weights are laid out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shape {
-    /// Many rows: tiles of weights for a matrix product.
-    Matrix,
-    /// One row: weights as they come, for a product of vector and matrix, twice as fast there.
-    Vector,
-}
-
-enum Weights {
-    Packed(PackedBMatrix<i8>),
-    /// `outputs` rows of `inputs`.
-    Rows(Vec<i8>),
-}
-
 /// The layer. As a candle operation of one operand it takes `[rows, inputs]` and gives `[rows, outputs]`; of
 /// two, it adds what it gives to the second.
 pub(crate) struct Linear {
-    inputs: usize,
-    outputs: usize,
-    weights: Weights,
+    weights: Matrix,
     /// One for each output.
     scales: Vec<f32>,
     /// For each output the sum of its weights: what a row's zero point, times this, is too much.
-    ///
-    /// rten-gemm 0.27 can subtract it, but takes the first tile's zero points for all tiles of rows.
     totals: Vec<i32>,
     bias: Vec<f32>,
     activation: Activation,
+    instructions: Instructions,
 }
 
 impl Linear {
@@ -64,12 +45,11 @@ impl Linear {
         name: &str,
         inputs: usize,
         outputs: usize,
-        shape: Shape,
         activation: Activation,
     ) -> std::result::Result<Self, ModelError> {
         let bias = tensors.f32(&format!("{name}.bias"), &[outputs])?;
         let weight = format!("{name}.weight");
-        Self::read(tensors, &weight, inputs, bias, shape, activation)
+        Self::read(tensors, &weight, inputs, bias, activation)
     }
 
     /// Reads a matrix that has no bias.
@@ -78,10 +58,8 @@ impl Linear {
         name: &str,
         inputs: usize,
         outputs: usize,
-        shape: Shape,
     ) -> std::result::Result<Self, ModelError> {
-        let bias = vec![0.0; outputs];
-        Self::read(tensors, name, inputs, bias, shape, Activation::None)
+        Self::read(tensors, name, inputs, vec![0.0; outputs], Activation::None)
     }
 
     fn read(
@@ -89,7 +67,6 @@ impl Linear {
         weight: &str,
         inputs: usize,
         bias: Vec<f32>,
-        shape: Shape,
         activation: Activation,
     ) -> std::result::Result<Self, ModelError> {
         let outputs = bias.len();
@@ -98,149 +75,142 @@ impl Linear {
         tensors.for_each_row(weight, outputs, inputs, |_, row| {
             scales.push(quantize_weights(row, &mut rows));
         })?;
-        Ok(Self::from_parts(
-            inputs, rows, scales, bias, shape, activation,
-        ))
+        Ok(Self::from_parts(inputs, &rows, scales, bias, activation))
     }
 
     fn from_parts(
         inputs: usize,
-        rows: Vec<i8>,
+        rows: &[i8],
         scales: Vec<f32>,
         bias: Vec<f32>,
-        shape: Shape,
         activation: Activation,
     ) -> Self {
-        let outputs = bias.len();
         let totals = rows
-            .chunks_exact(inputs)
+            .chunks_exact(inputs.max(1))
             .map(|row| row.iter().map(|&weight| i32::from(weight)).sum())
             .collect();
-        let weights = match shape {
-            Shape::Vector => Weights::Rows(rows),
-            Shape::Matrix => Weights::Packed(with_products(|products| {
-                let view = NdTensorView::<i8, 2>::from_data([outputs, inputs], &rows[..]);
-                products.int8.prepack_b(view.transposed())
-            })),
-        };
         Self {
-            inputs,
-            outputs,
-            weights,
+            weights: Matrix::new(inputs, bias.len(), rows),
             scales,
             totals,
             bias,
             activation,
+            instructions: Instructions::chosen(),
         }
     }
 
-    /// One row of the weights in f32: an embedding is a row of the matrix that ends the decoder.
-    pub(crate) fn row(&self, index: usize) -> Option<Vec<f32>> {
-        let Weights::Rows(rows) = &self.weights else {
-            return None;
+    /// Appends one row of the weights in f32: an embedding is a row of the matrix that ends the decoder.
+    /// Gives whether there is such a row.
+    pub(crate) fn append_row(&self, index: usize, to: &mut Vec<f32>) -> bool {
+        let Some(scale) = self.scales.get(index) else {
+            return false;
         };
-        let row = rows.get(index * self.inputs..(index + 1) * self.inputs)?;
-        let scale = self.scales[index];
-        Some(
-            row.iter()
-                .map(|&weight| f32::from(weight) * scale)
-                .collect(),
-        )
+        let inputs = 0..self.weights.inputs();
+        to.extend(inputs.map(|input| f32::from(self.weights.weight(index, input)) * scale));
+        true
     }
 
     /// `input` is any number of rows; a residual has as many, of `outputs` values.
     fn forward(&self, input: &[f32], residual: Option<&[f32]>) -> Result<Vec<f32>> {
-        if !input.len().is_multiple_of(self.inputs) {
-            bail!("linear: rows of {} values are needed", self.inputs)
+        let mut output = Vec::new();
+        self.forward_into(input, residual, &mut output)?;
+        Ok(output)
+    }
+
+    /// As a candle operation does it, but the result replaces what is in `output`.
+    pub(crate) fn forward_into(
+        &self,
+        input: &[f32],
+        residual: Option<&[f32]>,
+        output: &mut Vec<f32>,
+    ) -> Result<()> {
+        let (inputs, outputs) = (self.weights.inputs(), self.weights.outputs());
+        if !input.len().is_multiple_of(inputs) {
+            bail!("linear: rows of {inputs} values are needed")
         }
-        if residual
-            .is_some_and(|residual| residual.len() != input.len() / self.inputs * self.outputs)
-        {
+        let rows = input.len() / inputs;
+        if residual.is_some_and(|residual| residual.len() != rows * outputs) {
             bail!("linear: a residual of the output's shape is needed")
         }
-        let rows_at_once = match self.weights {
-            Weights::Packed(_) => ROWS,
-            Weights::Rows(_) => 1,
-        };
-        let rows = input.len() / self.inputs;
-        let mut output: Vec<f32> = Vec::with_capacity(rows * self.outputs);
-        let most = rows_at_once.min(rows);
-        let mut quantized: Vec<u8> = Vec::with_capacity(most * self.inputs);
-        let mut sums = vec![0i32; most * self.outputs];
-        let mut ranges = Vec::with_capacity(most);
-        with_products(|products| {
-            // Without VNNI, two products are added in 16 bits: 7 bits of activation cannot overflow them.
-            let levels = if products.int8.may_saturate() {
-                127.0
-            } else {
-                255.0
-            };
-            for block in input.chunks(most.max(1) * self.inputs) {
-                quantized.clear();
-                ranges.clear();
-                for row in block.chunks_exact(self.inputs) {
-                    let (scale, zero_point) = range(row, levels);
-                    quantized.extend_init(|room| {
-                        Quantize {
-                            row,
-                            scale: 1.0 / scale,
-                            zero_point,
-                            output: &mut room[..self.inputs],
-                        }
-                        .dispatch()
-                    });
-                    ranges.push((scale, zero_point));
+        output.clear();
+        output.reserve(rows * outputs);
+        with_scratch(|scratch| {
+            for (index, block) in input.chunks(ROWS * inputs).enumerate() {
+                self.quantize(block, scratch);
+                let needed = scratch.ranges.len() * self.weights.row_sums();
+                if scratch.sums.len() < needed {
+                    scratch.sums.resize(needed, 0);
                 }
-                let sums = &mut sums[..ranges.len() * self.outputs];
-                self.multiply(products, &quantized, sums)?;
-                for (sums, &(scale, zero_point)) in sums.chunks_exact(self.outputs).zip(&ranges) {
-                    let done = output.len();
-                    output.extend_init(|room| {
-                        Restore {
-                            sums,
-                            scales: &self.scales,
-                            totals: &self.totals,
-                            bias: &self.bias,
-                            row_scale: scale,
-                            zero_point: i32::from(zero_point),
-                            gelu: self.activation == Activation::Gelu,
-                            residual: residual.map(|residual| &residual[done..]),
-                            output: &mut room[..self.outputs],
-                        }
-                        .dispatch()
-                    });
-                }
+                let sums = &mut scratch.sums[..needed];
+                self.weights
+                    .multiply(self.instructions, &scratch.quantized, sums);
+                let residual = residual.map(|all| &all[index * ROWS * outputs..]);
+                self.restore(sums, &scratch.ranges, residual, output);
             }
-            quantized.fill(0);
-            Ok(output)
-        })
+            scratch.quantized.fill(0);
+        });
+        Ok(())
+    }
+
+    fn quantize(&self, block: &[f32], scratch: &mut Scratch) {
+        let (inputs, row_bytes) = (self.weights.inputs(), self.weights.row_bytes());
+        scratch.quantized.clear();
+        scratch.ranges.clear();
+        for row in block.chunks_exact(inputs) {
+            let (scale, zero_point) = range(row, self.instructions.levels());
+            scratch.quantized.reserve(row_bytes);
+            scratch.quantized.extend_init(|room| {
+                Quantize {
+                    row,
+                    scale: 1.0 / scale,
+                    zero_point,
+                    output: &mut room[..inputs],
+                }
+                .dispatch()
+            });
+            scratch.ranges.push((scale, zero_point));
+            scratch
+                .quantized
+                .resize(scratch.ranges.len() * row_bytes, 0);
+        }
+    }
+
+    fn restore(
+        &self,
+        sums: &[i32],
+        ranges: &[(f32, u8)],
+        residual: Option<&[f32]>,
+        output: &mut Vec<f32>,
+    ) {
+        let outputs = self.weights.outputs();
+        let rows = sums.chunks_exact(self.weights.row_sums());
+        for (index, (sums, &(scale, zero_point))) in rows.zip(ranges).enumerate() {
+            output.extend_init(|room| {
+                Restore {
+                    sums: &sums[..outputs],
+                    scales: &self.scales,
+                    totals: &self.totals,
+                    bias: &self.bias,
+                    row_scale: scale,
+                    zero_point: i32::from(zero_point),
+                    gelu: self.activation == Activation::Gelu,
+                    residual: residual.map(|residual| &residual[index * outputs..]),
+                    output: &mut room[..outputs],
+                }
+                .dispatch()
+            });
+        }
     }
 
     fn rows(&self, layout: &Layout) -> Result<usize> {
         let (rows, inputs) = layout.shape().dims2()?;
-        if inputs != self.inputs {
-            bail!("linear: rows of {} values are needed", self.inputs)
+        if inputs != self.weights.inputs() {
+            bail!(
+                "linear: rows of {} values are needed",
+                self.weights.inputs()
+            )
         }
         Ok(rows)
-    }
-
-    fn multiply(&self, products: &Products, quantized: &[u8], sums: &mut [i32]) -> Result<()> {
-        let rows = quantized.len() / self.inputs;
-        let input = GemmInputA::Unpacked(NdTensorView::<u8, 2>::from_data(
-            [rows, self.inputs],
-            quantized,
-        ));
-        let weights = match &self.weights {
-            Weights::Packed(packed) => GemmInputB::Packed(packed),
-            Weights::Rows(rows) => {
-                let view = NdTensorView::<i8, 2>::from_data([self.outputs, self.inputs], &rows[..]);
-                GemmInputB::Unpacked(view.transposed())
-            }
-        };
-        products
-            .int8
-            .gemm(sums, input, weights, GemmOptions::default())
-            .map_err(candle_core::Error::wrap)
     }
 }
 
@@ -256,7 +226,10 @@ impl CustomOp1 for Linear {
     ) -> Result<(CpuStorage, candle_core::Shape)> {
         let rows = self.rows(layout)?;
         let output = self.forward(values(storage, layout)?, None)?;
-        Ok((CpuStorage::F32(output), (rows, self.outputs).into()))
+        Ok((
+            CpuStorage::F32(output),
+            (rows, self.weights.outputs()).into(),
+        ))
     }
 }
 
@@ -275,7 +248,10 @@ impl CustomOp2 for Linear {
         let rows = self.rows(layout)?;
         let residual = values(residual, residual_layout)?;
         let output = self.forward(values(storage, layout)?, Some(residual))?;
-        Ok((CpuStorage::F32(output), (rows, self.outputs).into()))
+        Ok((
+            CpuStorage::F32(output),
+            (rows, self.weights.outputs()).into(),
+        ))
     }
 }
 
@@ -405,12 +381,7 @@ mod tests {
     use super::*;
     use crate::kernels::testing::numbers;
 
-    fn layer(
-        inputs: usize,
-        outputs: usize,
-        shape: Shape,
-        activation: Activation,
-    ) -> (Linear, Vec<f32>) {
+    fn layer(inputs: usize, outputs: usize, activation: Activation) -> (Linear, Vec<f32>) {
         let weights = numbers(7, inputs * outputs);
         let mut rows = Vec::new();
         let scales = weights
@@ -418,14 +389,17 @@ mod tests {
             .map(|row| quantize_weights(row, &mut rows))
             .collect();
         let bias = numbers(8, outputs);
-        let linear = Linear::from_parts(inputs, rows, scales, bias, shape, activation);
+        let linear = Linear::from_parts(inputs, &rows, scales, bias, activation);
         (linear, weights)
     }
 
     fn plain(linear: &Linear, weights: &[f32], input: &[f32]) -> Vec<f32> {
         let mut output = Vec::new();
-        for row in input.chunks_exact(linear.inputs) {
-            for (weights, bias) in weights.chunks_exact(linear.inputs).zip(&linear.bias) {
+        for row in input.chunks_exact(linear.weights.inputs()) {
+            for (weights, bias) in weights
+                .chunks_exact(linear.weights.inputs())
+                .zip(&linear.bias)
+            {
                 let sum: f32 = weights.iter().zip(row).map(|(w, x)| w * x).sum();
                 output.push(sum + bias);
             }
@@ -437,26 +411,24 @@ mod tests {
     /// products is known in size.
     #[test]
     fn is_the_plain_product_but_for_rounding() {
-        for shape in [Shape::Matrix, Shape::Vector] {
-            for (rows, inputs, outputs) in [
-                (1, 1, 1),
-                (1, 384, 51),
-                (3, 64, 33),
-                (65, 96, 40),
-                (200, 33, 17),
-            ] {
-                let (linear, weights) = layer(inputs, outputs, shape, Activation::None);
-                let input = numbers(9, rows * inputs);
-                let found = linear.forward(&input, None).unwrap();
-                let expected = plain(&linear, &weights, &input);
-                assert_eq!(found.len(), expected.len());
-                let allowed = 0.01 + 0.007 * (inputs as f32).sqrt();
-                for (index, (found, expected)) in found.iter().zip(&expected).enumerate() {
-                    assert!(
-                        (found - expected).abs() < allowed,
-                        "{rows} x {inputs} x {outputs}, {index}: {found} for {expected}"
-                    );
-                }
+        for (rows, inputs, outputs) in [
+            (1, 1, 1),
+            (1, 384, 51),
+            (3, 64, 33),
+            (65, 96, 40),
+            (200, 33, 17),
+        ] {
+            let (linear, weights) = layer(inputs, outputs, Activation::None);
+            let input = numbers(9, rows * inputs);
+            let found = linear.forward(&input, None).unwrap();
+            let expected = plain(&linear, &weights, &input);
+            assert_eq!(found.len(), expected.len());
+            let allowed = 0.01 + 0.007 * (inputs as f32).sqrt();
+            for (index, (found, expected)) in found.iter().zip(&expected).enumerate() {
+                assert!(
+                    (found - expected).abs() < allowed,
+                    "{rows} x {inputs} x {outputs}, {index}: {found} for {expected}"
+                );
             }
         }
     }
@@ -464,7 +436,7 @@ mod tests {
     #[test]
     fn gelu_follows_the_product() {
         for outputs in [5, 48] {
-            let (linear, weights) = layer(64, outputs, Shape::Matrix, Activation::Gelu);
+            let (linear, weights) = layer(64, outputs, Activation::Gelu);
             let input = numbers(3, 4 * 64);
             let found = linear.forward(&input, None).unwrap();
             for (found, expected) in found.iter().zip(plain(&linear, &weights, &input)) {
@@ -480,7 +452,7 @@ mod tests {
     #[test]
     fn a_residual_is_added() {
         for (rows, outputs) in [(1, 5), (3, 48), (70, 33)] {
-            let (linear, _) = layer(64, outputs, Shape::Matrix, Activation::None);
+            let (linear, _) = layer(64, outputs, Activation::None);
             let input = numbers(3, rows * 64);
             let residual = numbers(4, rows * outputs);
             let alone = linear.forward(&input, None).unwrap();
@@ -494,7 +466,7 @@ mod tests {
 
     #[test]
     fn nothing_and_zero_are_no_trouble() {
-        let (linear, _) = layer(32, 8, Shape::Matrix, Activation::None);
+        let (linear, _) = layer(32, 8, Activation::None);
         assert!(linear.forward(&[], None).unwrap().is_empty());
         assert_eq!(linear.forward(&[0.0; 32], None).unwrap(), linear.bias);
         assert!(linear.forward(&[0.0; 31], None).is_err());
@@ -502,11 +474,13 @@ mod tests {
 
     #[test]
     fn a_row_of_weights_comes_back() {
-        let (linear, weights) = layer(32, 8, Shape::Vector, Activation::None);
-        let row = linear.row(3).unwrap();
+        let (linear, weights) = layer(32, 8, Activation::None);
+        let mut row = Vec::new();
+        assert!(linear.append_row(3, &mut row));
+        assert_eq!(row.len(), 32);
         for (found, expected) in row.iter().zip(&weights[3 * 32..]) {
             assert!((found - expected).abs() < 0.005);
         }
-        assert!(linear.row(8).is_none());
+        assert!(!linear.append_row(8, &mut row));
     }
 }

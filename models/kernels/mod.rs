@@ -1,8 +1,9 @@
 //! The arithmetic that stock candle does slowly, as candle operations.
 //!
-//! Products of u8 activations and i8 weights through `rten-gemm`, attention without a large temporary,
-//! layer norm and convolution. Vector code is `rten-simd`'s: one source, the widest instructions that
-//! the machine has, no `unsafe` here.
+//! Products of u8 activations and i8 weights, attention without a large temporary, layer norm and
+//! convolution. The integer products are written here ([`product`], the one file with `unsafe`), since
+//! `rten-gemm` is as slow for one row as for eight; f32 products are `rten-gemm`'s, other vector code
+//! `rten-simd`'s: one source, the widest instructions that the machine has.
 //!
 //! # Threads
 //!
@@ -15,9 +16,10 @@ mod attention;
 mod convolution;
 mod linear;
 mod norm;
+mod product;
 mod query;
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 
 use candle_core::{CpuStorage, Layout, Result, bail};
 use rten_gemm::GemmExecutor;
@@ -25,19 +27,28 @@ use rten_gemm::GemmExecutor;
 pub(crate) use add::Add;
 pub(crate) use attention::SelfAttention;
 pub(crate) use convolution::Convolution;
-pub(crate) use linear::{Activation, Linear, Shape};
+pub(crate) use linear::{Activation, Linear};
 pub(crate) use norm::LayerNorm;
 pub(crate) use query::{BLOCK, HEAD, Memory, QueryAttention};
 
-/// The products for this machine's instructions.
+/// The f32 products for this machine's instructions.
 ///
 /// One set a thread: they are chosen in no time, and cannot be sent between threads.
 pub(crate) struct Products {
-    pub(crate) int8: GemmExecutor<u8, i8, i32>,
     pub(crate) f32: GemmExecutor,
 }
 
+/// Room for a product of whole numbers, used again and again.
+#[derive(Default)]
+struct Scratch {
+    quantized: Vec<u8>,
+    sums: Vec<i32>,
+    /// Scale and zero point of each row.
+    ranges: Vec<(f32, u8)>,
+}
+
 thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::default());
     static PRODUCTS: OnceCell<Products> = const { OnceCell::new() };
 }
 
@@ -47,11 +58,15 @@ pub(crate) fn with_products<T>(work: impl FnOnce(&Products) -> T) -> T {
         work(cell.get_or_init(|| {
             join_a_pool();
             Products {
-                int8: GemmExecutor::new(),
                 f32: GemmExecutor::new(),
             }
         }))
     })
+}
+
+/// Calls `work` with this thread's room, which no other call has at the same time.
+fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
+    SCRATCH.with_borrow_mut(work)
 }
 
 /// Makes the calling thread a rayon pool of its own, so that rayon inside of the products neither

@@ -30,8 +30,16 @@ impl LayerNorm {
     }
 
     fn forward(&self, input: &[f32]) -> Vec<f32> {
+        let mut output = Vec::new();
+        self.forward_into(input, &mut output);
+        output
+    }
+
+    /// As a candle operation does it, but the result replaces what is in `output`.
+    pub(crate) fn forward_into(&self, input: &[f32], output: &mut Vec<f32>) {
         let width = self.weight.len();
-        let mut output = Vec::with_capacity(input.len());
+        output.clear();
+        output.reserve(input.len());
         for row in input.chunks_exact(width) {
             let mean = Sum::new(row).dispatch() / width as f32;
             let variance = SumSquareSub::new(row, mean).dispatch() / width as f32;
@@ -46,7 +54,6 @@ impl LayerNorm {
                 Normalize::new(row, &mut room[..width], options).dispatch()
             });
         }
-        output
     }
 }
 

@@ -1,17 +1,13 @@
-//! Attention of one position to a memory, as each step of the decoder needs it.
+//! Attention of one position of each of several turns to a memory, as each step of the decoder needs it.
 //!
 //! The memory is read once from end to end for each step, and that is what a step costs. So it lies
-//! as it is read: keys in blocks of [`BLOCK`] positions with the positions innermost, values by position.
+//! as it is read: keys in blocks of [`BLOCK`] positions with the positions innermost, values by position. What
+//! several turns look at, the silence after them, is read once for up to [`TILE`] of them.
 
-use std::ops::Range;
-
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, bail};
 use rten_simd::ops::{BitOps, NumOps};
 use rten_simd::{Isa, SimdOp};
 use rten_vecmath::Softmax;
 use zeroize::Zeroize;
-
-use crate::kernels::values;
 
 /// Width of a head, in all Whisper models.
 pub(crate) const HEAD: usize = 64;
@@ -19,8 +15,11 @@ pub(crate) const HEAD: usize = 64;
 pub(crate) const BLOCK: usize = 16;
 /// Vectors that are summed up side by side, so that none waits for itself.
 const LANES: usize = 4;
+/// Queries that share what was read; half as many where there are half as many registers.
+const TILE: usize = 4;
 
 /// Keys and values of one layer. They are made of sound, and wiped when dropped.
+#[derive(Default)]
 pub(crate) struct Memory {
     width: usize,
     /// Positions that can be written.
@@ -34,16 +33,28 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// Room for `positions` positions of `width` values, a multiple of [`HEAD`].
-    pub(crate) fn new(positions: usize, width: usize) -> Self {
-        let capacity = positions.next_multiple_of(BLOCK) + LANES * BLOCK;
-        Self {
-            width,
-            positions,
-            capacity,
-            keys: vec![0.0; capacity * width],
-            values: vec![0.0; capacity * width],
-        }
+    #[cfg(test)]
+    fn new(positions: usize, width: usize) -> Self {
+        let mut memory = Self::default();
+        memory.renew(positions, width);
+        memory
+    }
+
+    /// Makes room for `positions` positions of `width` values, a multiple of [`HEAD`], where something else was; that
+    /// is wiped.
+    pub(crate) fn renew(&mut self, positions: usize, width: usize) {
+        self.wipe();
+        self.width = width;
+        self.positions = positions;
+        self.capacity = positions.next_multiple_of(BLOCK) + LANES * BLOCK;
+        self.keys.resize(self.capacity * width, 0.0);
+        self.values.resize(self.capacity * width, 0.0);
+    }
+
+    /// Forgets what was written; the room stays.
+    pub(crate) fn wipe(&mut self) {
+        self.keys.zeroize();
+        self.values.zeroize();
     }
 
     /// Writes rows of keys and values side by side (`2 * width` values each) from a position on.
@@ -70,153 +81,276 @@ impl Memory {
             self.values[start + position * HEAD..][..HEAD].copy_from_slice(values);
         }
     }
+
+    fn keys(&self, head: usize, from: usize) -> &[f32] {
+        &self.keys[(head * self.capacity + from) * HEAD..(head + 1) * self.capacity * HEAD]
+    }
+
+    fn values(&self, head: usize, from: usize) -> &[f32] {
+        &self.values[(head * self.capacity + from) * HEAD..(head + 1) * self.capacity * HEAD]
+    }
 }
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        self.keys.zeroize();
-        self.values.zeroize();
+        self.wipe();
     }
 }
 
-/// One query, `[1, width]`, on the given positions of some memories, taken as one; gives `[1, width]`.
-///
-/// Each range starts at a multiple of [`BLOCK`].
+/// One query of each turn, on the turn's own memory and then on what all have in common.
 pub(crate) struct QueryAttention<'a> {
-    pub(crate) memories: &'a [(&'a Memory, Range<usize>)],
+    /// For each turn its memory and how many positions of it count, the shortest turn first; a multiple of [`BLOCK`]
+    /// where something follows.
+    pub(crate) own: &'a [(&'a Memory, usize)],
+    /// Follows each turn's own positions, from the position where they end to its own end.
+    pub(crate) common: Option<&'a Memory>,
 }
 
 impl QueryAttention<'_> {
-    fn forward(&self, query: &[f32]) -> Vec<f32> {
-        let positions: usize = self.memories.iter().map(|(_, range)| range.len()).sum();
-        let mut scores = vec![0.0; positions + LANES * BLOCK];
-        let mut output = vec![0.0; query.len()];
-        for (head, (query, output)) in query
-            .chunks_exact(HEAD)
-            .zip(output.chunks_exact_mut(HEAD))
-            .enumerate()
-        {
-            // Scores come in whole groups; the next memory's overwrite what is too much of them.
-            let mut done = 0;
-            for (memory, range) in self.memories {
-                let group = range.len().next_multiple_of(LANES * BLOCK);
+    /// Query `n` is `queries[n * stride..]`; its result is row `n` of `output`, whose old content is gone. `scores`
+    /// is room.
+    pub(crate) fn forward(
+        &self,
+        queries: &[f32],
+        stride: usize,
+        scores: &mut Vec<f32>,
+        output: &mut Vec<f32>,
+    ) {
+        let width = self.own.first().map_or(0, |(memory, _)| memory.width);
+        let longest = self.own.last().map_or(0, |&(_, positions)| positions);
+        let all = self
+            .common
+            .map_or(longest, |common| common.positions.max(longest));
+        let row = all.next_multiple_of(BLOCK) + LANES * BLOCK;
+        if scores.len() < self.own.len() * row {
+            scores.resize(self.own.len() * row, 0.0);
+        }
+        let scores = &mut scores[..self.own.len() * row];
+        output.clear();
+        output.resize(self.own.len() * width, 0.0);
+        for head in 0..width / HEAD {
+            let queries = Rows {
+                values: &queries[head * HEAD..],
+                stride,
+            };
+            // Scores come in whole groups; what comes after overwrites what is too much of them.
+            self.each_part(all, |memory, turns, from, to| {
                 Scores {
-                    query,
-                    keys: &memory.keys[(head * memory.capacity + range.start) * HEAD..]
-                        [..group * HEAD],
-                    scores: &mut scores[done..done + group],
+                    queries: queries.from(turns.start),
+                    count: turns.len(),
+                    keys: memory.keys(head, from),
+                    length: to - from,
+                    scores: &mut scores[turns.start * row + from..],
+                    stride: row,
                 }
                 .dispatch();
-                done += range.len();
+            });
+            for (index, row) in scores.chunks_exact_mut(row).enumerate() {
+                let whole = self.common.map_or(self.own[index].1, |_| all);
+                Softmax::new_mut(&mut row[..whole]).dispatch();
             }
-            Softmax::new_mut(&mut scores[..positions]).dispatch();
-            let mut done = 0;
-            for (memory, range) in self.memories {
+            self.each_part(all, |memory, turns, from, to| {
                 Mix {
-                    weights: &scores[done..done + range.len()],
-                    values: &memory.values[(head * memory.capacity + range.start) * HEAD..],
-                    output,
+                    weights: Rows {
+                        values: &scores[turns.start * row + from..],
+                        stride: row,
+                    },
+                    count: turns.len(),
+                    values: &memory.values(head, from)[..(to - from) * HEAD],
+                    output: &mut output[turns.start * width + head * HEAD..],
+                    stride: width,
                 }
                 .dispatch();
-                done += range.len();
+            });
+        }
+    }
+
+    /// Calls for each stretch of positions that some turns have one memory for: first each turn's own, then
+    /// the common ones. A turn's stretches come in the order of their positions.
+    fn each_part(
+        &self,
+        all: usize,
+        mut part: impl FnMut(&Memory, std::ops::Range<usize>, usize, usize),
+    ) {
+        for (index, &(memory, positions)) in self.own.iter().enumerate() {
+            part(memory, index..index + 1, 0, positions);
+        }
+        let Some(common) = self.common else { return };
+        let mut turns = 0;
+        while let Some(&(_, from)) = self.own.get(turns) {
+            let same = self.own[turns..].iter().take_while(|(_, end)| *end == from);
+            turns += same.count();
+            let to = self.own.get(turns).map_or(all, |&(_, end)| end);
+            if to > from {
+                part(common, 0..turns, from, to);
             }
         }
-        scores.zeroize();
-        output
     }
 }
 
-impl CustomOp1 for QueryAttention<'_> {
-    fn name(&self) -> &'static str {
-        "query attention"
-    }
+/// Rows of which each begins `stride` after the one before.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    values: &'a [f32],
+    stride: usize,
+}
 
-    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (_, width) = layout.shape().dims2()?;
-        let fits = self.memories.iter().all(|(memory, range)| {
-            memory.width == width
-                && range.start.is_multiple_of(BLOCK)
-                && range.end <= memory.positions
-                && !range.is_empty()
-        });
-        let query = values(storage, layout)?;
-        if !fits || query.len() != width {
-            bail!("query attention: one query and memories of its width are needed")
+impl<'a> Rows<'a> {
+    fn from(self, row: usize) -> Self {
+        Self {
+            values: &self.values[row * self.stride..],
+            stride: self.stride,
         }
-        Ok((CpuStorage::F32(self.forward(query)), layout.shape().clone()))
+    }
+
+    /// `M` rows, the first `length` of each.
+    #[inline(always)]
+    fn take<const M: usize>(self, length: usize) -> [&'a [f32]; M] {
+        let mut rows: [&[f32]; M] = [&[]; M];
+        for (index, row) in rows.iter_mut().enumerate() {
+            *row = &self.values[index * self.stride..][..length];
+        }
+        rows
     }
 }
 
-/// `scores[p] = query · keys[p] / 8`, whole blocks of positions.
+/// Queries that one reading serves, on vectors of so many f32.
+const fn tile(vector: usize) -> usize {
+    if vector == 8 { TILE / 2 } else { TILE }
+}
+
+/// `scores[n][p] = queries[n] · keys[p] / 8`, whole groups of positions.
 struct Scores<'a> {
-    query: &'a [f32],
+    queries: Rows<'a>,
+    count: usize,
     keys: &'a [f32],
+    length: usize,
     scores: &'a mut [f32],
+    stride: usize,
 }
 
 impl SimdOp for Scores<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn eval<I: Isa>(self, isa: I) {
+    fn eval<I: Isa>(mut self, isa: I) {
+        let tile = tile(isa.f32().len());
+        let mut done = 0;
+        while done < self.count {
+            let count = tile.min(self.count - done);
+            match count {
+                1 => self.some::<I, 1>(isa, done),
+                2 => self.some::<I, 2>(isa, done),
+                3 => self.some::<I, 3>(isa, done),
+                _ => self.some::<I, TILE>(isa, done),
+            }
+            done += count;
+        }
+    }
+}
+
+impl Scores<'_> {
+    #[inline(always)]
+    fn some<I: Isa, const M: usize>(&mut self, isa: I, first: usize) {
         let ops = isa.f32();
         let width = ops.len();
         let scale = ops.splat(1.0 / (HEAD as f32).sqrt());
+        let queries = self.queries.from(first).take::<M>(HEAD);
         // LANES vectors in a row: whether they are four blocks or one, each lies at a fixed distance. Plain
         // loops, since a closure here would be a call for each vector.
         let step = LANES * width;
-        for (group, scores) in self.scores.chunks_exact_mut(step).enumerate() {
+        for from in (0..self.length).step_by(step) {
             let mut lanes: [&[f32]; LANES] = [&[]; LANES];
             for (lane, keys) in lanes.iter_mut().enumerate() {
-                let position = group * step + lane * width;
+                let position = from + lane * width;
                 let start = position / BLOCK * BLOCK * HEAD + position % BLOCK;
                 *keys = &self.keys[start..start + (HEAD - 1) * BLOCK + width];
             }
-            let mut sums = [ops.zero(); LANES];
-            for (index, query) in self.query.iter().enumerate() {
-                let query = ops.splat(*query);
+            let mut sums = [[ops.zero(); LANES]; M];
+            for index in 0..HEAD {
+                let mut keys = [ops.zero(); LANES];
                 for lane in 0..LANES {
-                    let keys = ops.load(&lanes[lane][index * BLOCK..]);
-                    sums[lane] = ops.mul_add(keys, query, sums[lane]);
+                    keys[lane] = ops.load(&lanes[lane][index * BLOCK..]);
+                }
+                for (sums, query) in sums.iter_mut().zip(&queries) {
+                    let query = ops.splat(query[index]);
+                    for lane in 0..LANES {
+                        sums[lane] = ops.mul_add(keys[lane], query, sums[lane]);
+                    }
                 }
             }
-            for lane in 0..LANES {
-                ops.store(ops.mul(sums[lane], scale), &mut scores[lane * width..]);
+            for (row, sums) in sums.iter().enumerate() {
+                let scores = &mut self.scores[(first + row) * self.stride + from..][..step];
+                for lane in 0..LANES {
+                    ops.store(ops.mul(sums[lane], scale), &mut scores[lane * width..]);
+                }
             }
         }
     }
 }
 
-/// `output += sum of weights[p] * values[p]`.
+/// `output[n] += sum of weights[n][p] * values[p]`.
 struct Mix<'a> {
-    weights: &'a [f32],
+    weights: Rows<'a>,
+    count: usize,
     values: &'a [f32],
     output: &'a mut [f32],
+    stride: usize,
 }
 
 impl SimdOp for Mix<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn eval<I: Isa>(self, isa: I) {
+    fn eval<I: Isa>(mut self, isa: I) {
+        let tile = tile(isa.f32().len());
+        let mut done = 0;
+        while done < self.count {
+            let count = tile.min(self.count - done);
+            match count {
+                1 => self.some::<I, 1>(isa, done),
+                2 => self.some::<I, 2>(isa, done),
+                3 => self.some::<I, 3>(isa, done),
+                _ => self.some::<I, TILE>(isa, done),
+            }
+            done += count;
+        }
+    }
+}
+
+impl Mix<'_> {
+    #[inline(always)]
+    fn some<I: Isa, const M: usize>(&mut self, isa: I, first: usize) {
         let ops = isa.f32();
         let width = ops.len();
         let step = LANES * width;
-        for (part, output) in self.output.chunks_exact_mut(step).enumerate() {
-            let mut sums = [ops.zero(); LANES];
-            for lane in 0..LANES {
-                sums[lane] = ops.load(&output[lane * width..]);
-            }
-            for (weight, values) in self.weights.iter().zip(self.values.chunks_exact(HEAD)) {
-                let weight = ops.splat(*weight);
-                let values = &values[part * step..(part + 1) * step];
+        let weights = self.weights.from(first).take::<M>(self.values.len() / HEAD);
+        for part in (0..HEAD).step_by(step) {
+            let mut sums = [[ops.zero(); LANES]; M];
+            for (row, sums) in sums.iter_mut().enumerate() {
+                let output = &self.output[(first + row) * self.stride + part..][..step];
                 for lane in 0..LANES {
-                    let values = ops.load(&values[lane * width..]);
-                    sums[lane] = ops.mul_add(values, weight, sums[lane]);
+                    sums[lane] = ops.load(&output[lane * width..]);
                 }
             }
-            for lane in 0..LANES {
-                ops.store(sums[lane], &mut output[lane * width..]);
+            for (position, values) in self.values.chunks_exact(HEAD).enumerate() {
+                let values = &values[part..part + step];
+                let mut loaded = [ops.zero(); LANES];
+                for lane in 0..LANES {
+                    loaded[lane] = ops.load(&values[lane * width..]);
+                }
+                for (sums, weights) in sums.iter_mut().zip(&weights) {
+                    let weight = ops.splat(weights[position]);
+                    for lane in 0..LANES {
+                        sums[lane] = ops.mul_add(loaded[lane], weight, sums[lane]);
+                    }
+                }
+            }
+            for (row, sums) in sums.iter().enumerate() {
+                let output = &mut self.output[(first + row) * self.stride + part..][..step];
+                for lane in 0..LANES {
+                    ops.store(sums[lane], &mut output[lane * width..]);
+                }
             }
         }
     }
@@ -226,6 +360,51 @@ impl SimdOp for Mix<'_> {
 mod tests {
     use super::*;
     use crate::kernels::testing::numbers;
+
+    fn forward(
+        own: &[(&Memory, usize)],
+        common: Option<&Memory>,
+        queries: &[f32],
+        stride: usize,
+    ) -> Vec<f32> {
+        let mut output = vec![9.0; 3];
+        // Room that was used before: nothing of it may matter.
+        let mut scores = vec![f32::NAN; 10_000];
+        QueryAttention { own, common }.forward(queries, stride, &mut scores, &mut output);
+        output
+    }
+
+    /// Of one query on rows of keys and values.
+    fn plain(query: &[f32], rows: &[f32]) -> Vec<f32> {
+        let width = query.len();
+        let mut output = vec![0.0; width];
+        for head in (0..width).step_by(HEAD) {
+            let weights: Vec<f32> = rows
+                .chunks_exact(2 * width)
+                .map(|row| {
+                    let key = &row[head..head + HEAD];
+                    let score: f32 = key.iter().zip(&query[head..]).map(|(k, q)| k * q).sum();
+                    (score / 8.0).exp()
+                })
+                .collect();
+            let sum: f32 = weights.iter().sum();
+            for index in head..head + HEAD {
+                let values = rows.chunks_exact(2 * width).map(|row| row[width + index]);
+                output[index] = values.zip(&weights).map(|(v, w)| v * w / sum).sum();
+            }
+        }
+        output
+    }
+
+    fn assert_near(found: &[f32], expected: &[f32], what: &str) {
+        assert_eq!(found.len(), expected.len(), "{what}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(
+                (found - expected).abs() < 1e-4,
+                "{what}: {found} {expected}"
+            );
+        }
+    }
 
     #[test]
     fn is_the_plain_formula() {
@@ -241,68 +420,65 @@ mod tests {
             let query = numbers(5, width);
             let mut memory = Memory::new(capacity, width);
             memory.write(0, &rows);
-            let found = QueryAttention {
-                memories: &[(&memory, 0..positions)],
-            }
-            .forward(&query);
-            for head in (0..width).step_by(HEAD) {
-                let weights: Vec<f32> = (0..positions)
-                    .map(|position| {
-                        let key = &rows[position * 2 * width + head..][..HEAD];
-                        let score: f32 = key.iter().zip(&query[head..]).map(|(k, q)| k * q).sum();
-                        (score / 8.0).exp()
-                    })
+            let found = forward(&[(&memory, positions)], None, &query, width);
+            assert_near(&found, &plain(&query, &rows), &format!("{positions}"));
+        }
+    }
+
+    /// Turns of many lengths, two of one length and one without a tail among them, in batches of many sizes.
+    #[test]
+    fn several_turns_with_a_common_tail_are_as_each_alone() {
+        let width = 2 * HEAD;
+        let all = 300;
+        let tail = numbers(6, all * 2 * width);
+        let mut common = Memory::new(all, width);
+        common.write(0, &tail);
+        let lengths = [16, 48, 48, 64, 112, 208, 300];
+        let memories: Vec<Memory> = (0..)
+            .zip(lengths)
+            .map(|(seed, length)| {
+                let mut memory = Memory::new(length, width);
+                memory.write(0, &numbers(10 + seed, length * 2 * width));
+                memory
+            })
+            .collect();
+        let stride = width + 5;
+        let queries = numbers(5, lengths.len() * stride);
+        for from in 0..lengths.len() {
+            for to in from + 1..=lengths.len() {
+                let own: Vec<(&Memory, usize)> = memories[from..to]
+                    .iter()
+                    .zip(lengths[from..to].iter().copied())
                     .collect();
-                let sum: f32 = weights.iter().sum();
-                for index in head..head + HEAD {
-                    let expected: f32 = (0..positions)
-                        .map(|position| {
-                            weights[position] / sum * rows[position * 2 * width + width + index]
-                        })
-                        .sum();
-                    assert!(
-                        (found[index] - expected).abs() < 1e-4,
-                        "{positions}, {index}"
-                    );
+                let found = forward(&own, Some(&common), &queries[from * stride..], stride);
+                for (index, found) in found.chunks_exact(width).enumerate() {
+                    let turn = from + index;
+                    let mut rows = numbers(10 + turn as u64, lengths[turn] * 2 * width);
+                    rows.extend_from_slice(&tail[rows.len()..]);
+                    let query = &queries[turn * stride..][..width];
+                    assert_near(found, &plain(query, &rows), &format!("{from} {to} {turn}"));
+                    let alone = forward(&own[index..=index], Some(&common), query, width);
+                    assert!(alone == found, "the others changed a turn's result");
                 }
             }
         }
     }
 
     #[test]
-    fn two_memories_are_as_one() {
-        for (first, all) in [(16, 17), (48, 200), (208, 1500)] {
-            let width = 2 * HEAD;
-            let rows = numbers(4, all * 2 * width);
-            let other = numbers(6, all * 2 * width);
-            let query = numbers(5, width);
-            let mut turn = Memory::new(first, width);
-            turn.write(0, &rows[..first * 2 * width]);
-            let mut silence = Memory::new(all, width);
-            silence.write(0, &other);
-            let mut whole = Memory::new(all, width);
-            whole.write(0, &other);
-            whole.write(0, &rows[..first * 2 * width]);
-            let found = QueryAttention {
-                memories: &[(&turn, 0..first), (&silence, first..all)],
-            }
-            .forward(&query);
-            let expected = QueryAttention {
-                memories: &[(&whole, 0..all)],
-            }
-            .forward(&query);
-            for (found, expected) in found.iter().zip(&expected) {
-                assert!((found - expected).abs() < 1e-5);
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_written_later_stands() {
+    fn what_is_written_later_stands_and_what_was_there_is_gone() {
         let mut memory = Memory::new(40, HEAD);
         memory.write(0, &numbers(1, 40 * 2 * HEAD));
         memory.write(3, &numbers(2, 5 * 2 * HEAD));
-        let mut again = Memory::new(40, HEAD);
+        let mut again = Memory::new(90, 2 * HEAD);
+        again.write(0, &numbers(7, 90 * 4 * HEAD));
+        again.renew(40, HEAD);
+        assert!(
+            again
+                .keys
+                .iter()
+                .chain(&again.values)
+                .all(|value| *value == 0.0)
+        );
         let mut rows = numbers(1, 40 * 2 * HEAD);
         rows[3 * 2 * HEAD..8 * 2 * HEAD].copy_from_slice(&numbers(2, 5 * 2 * HEAD));
         again.write(0, &rows);

@@ -5,7 +5,7 @@ use candle_core::{Device, Tensor};
 use super::{Dimensions, WINDOW};
 use crate::error::ModelError;
 use crate::gguf::Tensors;
-use crate::kernels::{Activation, Add, Convolution, LayerNorm, Linear, SelfAttention, Shape};
+use crate::kernels::{Activation, Add, Convolution, LayerNorm, Linear, SelfAttention};
 
 pub(super) struct Encoder {
     convolutions: [Convolution; 2],
@@ -44,7 +44,7 @@ impl Encoder {
                 };
                 let linear = |name: &str, inputs, outputs, activation| {
                     let name = format!("encoder.{layer}.{name}");
-                    Linear::load(tensors, &name, inputs, outputs, Shape::Matrix, activation)
+                    Linear::load(tensors, &name, inputs, outputs, activation)
                 };
                 Ok(Layer {
                     attention_norm: norm("self_attention")?,

@@ -88,6 +88,7 @@ mod tests {
             tokens: tokens(&[9, 8, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3]),
             end: None,
             no_speech_probability: 0.0,
+            language: None,
             ran_away: true,
         };
         cut(&mut decoded);

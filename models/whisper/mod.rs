@@ -4,8 +4,9 @@
 //! memory that the decoder looks at is what the encoder makes of pure silence, computed once: the
 //! **silent tail**. Without the tail the decoder misses the end of the speech and repeats itself.
 //!
-//! Decoding is greedy, without timestamps, each token once; what was heard comes with how sure the model
-//! was, and whoever uses the words decides from that whether to believe them.
+//! Several turns, whosever they are, are decoded together: that is what makes the decoder cheap. Decoding is
+//! greedy, without timestamps; what was heard comes with how sure the model was, and whoever uses the words
+//! decides from that whether to believe them.
 
 mod decoder;
 mod encoder;
@@ -22,8 +23,9 @@ use crate::error::ModelError;
 use crate::gguf::Tensors;
 use crate::kernels::{BLOCK, HEAD, Memory};
 use crate::mel::{HOP, LogMel, SAMPLE_RATE};
-use decoder::{Decoded, Decoder};
+use decoder::{Decoded, Decoder, Desk, Encoded};
 use encoder::Encoder;
+pub use tokens::Language;
 use tokens::Tokens;
 
 /// The longest turn: 30 s.
@@ -41,10 +43,42 @@ const SILENCE: f32 = -0.6;
 const NO_SPEECH: f32 = 0.6;
 const UNLIKELY: f32 = -1.0;
 
-/// A loaded model. A clone shares the weights.
-#[derive(Clone)]
+/// Turns decoded together; of more, each step takes longer by as much.
+const MOST_TURNS: usize = 16;
+/// Their positions in all: what the decoder looks at is the greatest part of the memory that a worker needs, 12 KiB
+/// a position in the smallest model.
+const MOST_POSITIONS: usize = 2 * WINDOW;
+
+/// A loaded model, with the room that its work needs. A clone shares the weights.
 pub struct Whisper {
     model: Arc<Model>,
+    desk: Desk,
+}
+
+/// What somebody said without a pause.
+#[derive(Clone, Copy)]
+pub struct Turn<'a> {
+    /// At 16 kHz, -1 to 1, at most [`MAX_SAMPLES`].
+    pub samples: &'a [f32],
+    /// `None`: to be found out, where the model knows several languages.
+    pub language: Option<Language>,
+}
+
+/// What the model is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// The spectrogram.
+    Mel,
+    /// The encoder.
+    Encoder,
+    /// Keys and values of what the encoder gave, for the decoder.
+    CrossKeys,
+    /// The layers of the decoder.
+    Decoder,
+    /// From the decoder's last layer to a token.
+    Vocabulary,
+    /// All else.
+    Other,
 }
 
 struct Model {
@@ -67,6 +101,9 @@ pub struct Heard {
     pub average_log_probability: f32,
     /// How likely the model finds it that there was no speech at all, 0 to 1.
     pub no_speech_probability: f32,
+    /// The language that the words are in, and how likely it is among all that the model knows; `None` where it knows
+    /// one only.
+    pub language: Option<(Language, f32)>,
     /// The first decoding ran away, and the turn was decoded again with the full window.
     pub decoded_twice: bool,
     /// The second one ran away too: the words end where it began to repeat itself.
@@ -102,7 +139,8 @@ impl Whisper {
         let log_mel = LogMel::new(dimensions.mel_bins);
         let silence = vec![SILENCE; 2 * WINDOW * dimensions.mel_bins];
         let silence = Tensor::from_vec(silence, (2 * WINDOW, dimensions.mel_bins), &Device::Cpu)?;
-        let silence = decoder.memories(&encoder.forward(&silence)?)?;
+        let mut desk = Desk::default();
+        let silence = decoder.memories(&encoder.forward(&silence)?, &mut desk)?;
         Ok(Self {
             model: Arc::new(Model {
                 log_mel,
@@ -112,30 +150,86 @@ impl Whisper {
                 tokens,
                 silence,
             }),
+            desk,
         })
     }
 
-    /// The words of one turn.
+    /// The language with this code (`en`, `es`), where the model knows several and this one among them.
+    #[must_use]
+    pub fn language(&self, code: &str) -> Option<Language> {
+        self.model.tokens.find(code)
+    }
+
+    /// A language's code.
+    #[must_use]
+    pub fn code(&self, language: Language) -> Option<&str> {
+        self.model.tokens.code(language)
+    }
+
+    /// The words of one turn at 16 kHz, -1 to 1, in a language that is found out where the model knows several.
     ///
-    /// `samples` are at 16 kHz, -1 to 1. It takes some 10 ms a second of sound on one core; nothing of the
-    /// turn stays behind.
+    /// # Errors
+    ///
+    /// As [`Self::transcribe_batch`].
+    pub fn transcribe(&mut self, samples: &[f32]) -> Result<Heard, ModelError> {
+        let turn = Turn {
+            samples,
+            language: None,
+        };
+        let heard = self.transcribe_batch(&[turn])?.pop();
+        heard.ok_or(ModelError::Input("no turn"))
+    }
+
+    /// The words of several turns, in their order: the same as of each alone, and sooner.
+    ///
+    /// It takes some 10 ms a second of sound on one core. Nothing of the turns stays behind.
     ///
     /// # Errors
     ///
     /// More than [`MAX_SAMPLES`]: a longer turn is the caller's to divide, where there is a pause.
-    pub fn transcribe(&mut self, samples: &[f32]) -> Result<Heard, ModelError> {
-        if samples.len() > MAX_SAMPLES {
+    pub fn transcribe_batch(&mut self, turns: &[Turn<'_>]) -> Result<Vec<Heard>, ModelError> {
+        self.transcribe_watched(turns, &mut |_| ())
+    }
+
+    /// As [`Self::transcribe_batch`]; `stage` is told each time that another part of the work begins.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::transcribe_batch`].
+    pub fn transcribe_watched(
+        &mut self,
+        turns: &[Turn<'_>],
+        stage: &mut dyn FnMut(Stage),
+    ) -> Result<Vec<Heard>, ModelError> {
+        if turns.iter().any(|turn| turn.samples.len() > MAX_SAMPLES) {
             return Err(ModelError::Input("a turn of more than 30 s"));
         }
-        let positions = (samples.len() + MARGIN)
-            .div_ceil(POSITION)
-            .next_multiple_of(BLOCK)
-            .min(WINDOW);
-        let mut decoded = self.decode(samples, positions)?;
-        let decoded_twice = decoded.ran_away && positions < WINDOW;
-        if decoded_twice {
-            decoded = self.decode(samples, WINDOW)?;
+        let mut heard = Vec::with_capacity(turns.len());
+        let mut rest = turns;
+        while !rest.is_empty() {
+            let mut positions = 0;
+            let fitting = rest.iter().take(MOST_TURNS).take_while(|turn| {
+                positions += positions_of(turn);
+                positions <= MOST_POSITIONS
+            });
+            // The longest turn alone fits.
+            let (batch, later) = rest.split_at(fitting.count().max(1));
+            let decoded = self.decode(batch, positions_of, stage)?;
+            for (turn, mut decoded) in batch.iter().zip(decoded) {
+                let decoded_twice = decoded.ran_away && positions_of(turn) < WINDOW;
+                if decoded_twice {
+                    let again = self.decode(std::slice::from_ref(turn), |_| WINDOW, stage)?;
+                    decoded = again.into_iter().next().unwrap_or(decoded);
+                }
+                heard.push(self.heard(decoded, decoded_twice));
+            }
+            rest = later;
         }
+        stage(Stage::Other);
+        Ok(heard)
+    }
+
+    fn heard(&self, mut decoded: Decoded, decoded_twice: bool) -> Heard {
         let cut_short = decoded.ran_away;
         if cut_short {
             guard::cut(&mut decoded);
@@ -143,7 +237,7 @@ impl Whisper {
         let average_log_probability = decoded.average_log_probability();
         let no_speech =
             decoded.no_speech_probability > NO_SPEECH && average_log_probability < UNLIKELY;
-        Ok(Heard {
+        Heard {
             words: if no_speech {
                 Vec::new()
             } else {
@@ -151,27 +245,70 @@ impl Whisper {
             },
             average_log_probability,
             no_speech_probability: decoded.no_speech_probability,
+            language: decoded.language,
             decoded_twice,
             cut_short,
-        })
+        }
     }
 
-    /// Encodes so many positions, completes them with silence, decodes.
-    fn decode(&self, samples: &[f32], positions: usize) -> Result<Decoded, ModelError> {
+    /// Encodes so many positions of each turn, and decodes all turns.
+    fn decode(
+        &mut self,
+        turns: &[Turn<'_>],
+        positions_of: impl Fn(&Turn<'_>) -> usize,
+        stage: &mut dyn FnMut(Stage),
+    ) -> Result<Vec<Decoded>, ModelError> {
         let model = &*self.model;
-        let mel = model.log_mel.compute(samples, 2 * positions)?;
-        let mel = Tensor::from_vec(mel, (2 * positions, model.mel_bins), &Device::Cpu)?;
-        let turn = model.decoder.memories(&model.encoder.forward(&mel)?)?;
-        let seconds = samples.len() as f32 / SAMPLE_RATE as f32;
+        let mut encoded = Vec::with_capacity(turns.len());
+        for turn in turns {
+            let positions = positions_of(turn);
+            stage(Stage::Mel);
+            let mel = model.log_mel.compute(turn.samples, 2 * positions)?;
+            stage(Stage::Encoder);
+            let mel = Tensor::from_vec(mel, (2 * positions, model.mel_bins), &Device::Cpu)?;
+            let output = model.encoder.forward(&mel)?;
+            stage(Stage::CrossKeys);
+            encoded.push(Encoded {
+                memories: model.decoder.memories(&output, &mut self.desk)?,
+                positions,
+                seconds: turn.samples.len() as f32 / SAMPLE_RATE as f32,
+                language: turn.language,
+            });
+        }
+        stage(Stage::Other);
+        let desk = &mut self.desk;
         model
             .decoder
-            .decode(&model.tokens, &turn, &model.silence, positions, seconds)
+            .decode(&model.tokens, encoded, &model.silence, desk, stage)
+    }
+}
+
+/// Positions that a turn and the silence after it need.
+fn positions_of(turn: &Turn<'_>) -> usize {
+    (turn.samples.len() + MARGIN)
+        .div_ceil(POSITION)
+        .next_multiple_of(BLOCK)
+        .min(WINDOW)
+}
+
+impl Clone for Whisper {
+    fn clone(&self) -> Self {
+        Self {
+            model: Arc::clone(&self.model),
+            desk: Desk::default(),
+        }
     }
 }
 
 impl fmt::Debug for Whisper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Whisper").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Turn<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Turn({} samples)", self.samples.len())
     }
 }
 

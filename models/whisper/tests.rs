@@ -9,6 +9,7 @@ fn what_was_heard_is_not_printed() {
         }],
         average_log_probability: -0.3,
         no_speech_probability: 0.01,
+        language: None,
         decoded_twice: false,
         cut_short: false,
     };
@@ -78,8 +79,12 @@ fn a_prompt_is_heard_with_the_tail_as_with_the_whole_window() {
     );
     assert!(!heard.decoded_twice && !heard.cut_short);
 
-    let whole = whisper.decode(&samples, WINDOW).unwrap();
-    let words = whisper.model.tokens.words(&whole.tokens);
+    let turn = Turn {
+        samples: &samples,
+        language: None,
+    };
+    let whole = whisper.decode(&[turn], |_| WINDOW, &mut |_| ()).unwrap();
+    let words = whisper.model.tokens.words(&whole[0].tokens);
     assert_eq!(words.len(), heard.words.len());
     assert!(
         words
@@ -98,6 +103,55 @@ fn a_turn_leaves_nothing_to_the_next() {
     whisper.transcribe(&vec![0.25; 32_000]).unwrap();
     let again = whisper.clone().transcribe(&samples).unwrap();
     assert!(first == again, "the same turn was heard in another way");
+}
+
+/// The promise is the words bit by bit and the probabilities to a thousandth; it is kept to the last bit.
+#[test]
+fn a_batch_is_heard_as_its_turns_alone() {
+    let names = [
+        "vm-msgsaved.wav",
+        "vm-goodbye.wav",
+        "demo-instruct.wav",
+        "yes-dear.wav",
+    ];
+    let prompts: Option<Vec<Vec<f32>>> = names.into_iter().map(prompt).collect();
+    let (Some(mut whisper), Some(mut prompts)) = (model(), prompts) else {
+        return;
+    };
+    prompts[2].truncate(12 * SAMPLE_RATE);
+    // One twice, one that is only noise, and more than go into one batch.
+    prompts.push(prompts[0].clone());
+    prompts.push(
+        (0..32_000)
+            .map(|n| f32::from(n as i16 % 7) / 9.0 - 0.3)
+            .collect(),
+    );
+    let short = prompts[1].clone();
+    prompts.extend((0..14).map(|n| short[n * 400..].to_vec()));
+    let alone: Vec<Heard> = prompts
+        .iter()
+        .map(|samples| whisper.transcribe(samples).unwrap())
+        .collect();
+    assert!(alone[..5].iter().all(|heard| !heard.words.is_empty()));
+    let turns: Vec<Turn<'_>> = prompts
+        .iter()
+        .map(|samples| Turn {
+            samples,
+            language: None,
+        })
+        .collect();
+    for size in [2, 5, turns.len()] {
+        let together = turns
+            .chunks(size)
+            .flat_map(|turns| whisper.transcribe_batch(turns).unwrap());
+        for (index, (together, alone)) in together.zip(&alone).enumerate() {
+            assert!(
+                together == *alone,
+                "turn {index} in batches of {size} was heard in another way"
+            );
+        }
+    }
+    assert!(whisper.transcribe_batch(&[]).unwrap().is_empty());
 }
 
 #[test]

@@ -12,15 +12,25 @@ pub(super) struct Tokens {
     bytes: Vec<u8>,
     ends: Vec<u32>,
     prompt: Vec<u32>,
+    /// Codes, as in ISO 639, and the tokens that stand for them; none where the model knows one language only.
+    languages: Vec<(String, u32)>,
     end: u32,
     no_speech: u32,
     suppress: Vec<u32>,
     suppress_begin: Vec<u32>,
 }
 
+/// A language that the model knows. It means something to the model that gave it only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Language(usize);
+
+/// Where in the prompt the language is named, in the models that know several.
+const LANGUAGE_PLACE: usize = 1;
+
 impl Tokens {
     pub(super) fn load(tensors: &Tensors<'_>, vocabulary: usize) -> Result<Self, ModelError> {
         const TOKENS: &str = "tokenizer.ggml.tokens";
+        const LANGUAGES: &str = "whisper.language_token_ids";
         let wrong = |key: &str, needed| ModelError::Metadata {
             key: key.to_owned(),
             needed,
@@ -52,10 +62,20 @@ impl Tokens {
         if prompt.is_empty() || prompt.len() > 8 {
             return Err(wrong("whisper.prompt", "1 to 8 tokens"));
         }
+        let mut languages = Vec::new();
+        if tensors.metadata(LANGUAGES).is_some() {
+            let codes = tensors.texts("general.languages")?;
+            let ids = list(LANGUAGES)?;
+            if codes.len() != ids.len() || ids.is_empty() || prompt.len() <= LANGUAGE_PLACE {
+                return Err(wrong(LANGUAGES, "one token for each of general.languages"));
+            }
+            languages = codes.into_iter().map(str::to_owned).zip(ids).collect();
+        }
         Ok(Self {
             bytes,
             ends,
             prompt,
+            languages,
             end: one("tokenizer.ggml.eos_token_id")?,
             no_speech: one("whisper.no_speech_token_id")?,
             suppress: list("whisper.suppress")?,
@@ -63,9 +83,50 @@ impl Tokens {
         })
     }
 
-    /// What a decoding starts with.
-    pub(super) fn prompt(&self) -> &[u32] {
-        &self.prompt
+    /// How many tokens a decoding starts with.
+    pub(super) fn prompt_length(&self) -> usize {
+        self.prompt.len()
+    }
+
+    /// Which is the one at this place.
+    pub(super) fn prompt(&self, place: usize, language: Option<Language>) -> Option<u32> {
+        let language = language.and_then(|language| self.languages.get(language.0));
+        match language {
+            Some(&(_, token)) if place == LANGUAGE_PLACE => Some(token),
+            _ => self.prompt.get(place).copied(),
+        }
+    }
+
+    /// The language with this code, where the model knows several.
+    pub(super) fn find(&self, code: &str) -> Option<Language> {
+        let place = self.languages.iter().position(|(known, _)| known == code)?;
+        Some(Language(place))
+    }
+
+    pub(super) fn code(&self, language: Language) -> Option<&str> {
+        let (code, _) = self.languages.get(language.0)?;
+        Some(code)
+    }
+
+    /// The likeliest language by the scores that follow a prompt's first token, or the one that was `asked` for;
+    /// and how likely it is among the languages.
+    pub(super) fn language(
+        &self,
+        scores: &[f32],
+        asked: Option<Language>,
+    ) -> Option<(Language, f32)> {
+        let score = |&(_, token): &(String, u32)| scores.get(token as usize).copied();
+        let all: Vec<f32> = self.languages.iter().filter_map(score).collect();
+        let (best, highest) =
+            (0..)
+                .zip(&all)
+                .fold((0, f32::NEG_INFINITY), |best, (place, &score)| {
+                    if score > best.1 { (place, score) } else { best }
+                });
+        let language = asked.unwrap_or(Language(best));
+        let sum: f32 = all.iter().map(|score| (score - highest).exp()).sum();
+        let probability = (all.get(language.0)? - highest).exp() / sum;
+        Some((language, probability))
     }
 
     /// The token that ends a turn.
@@ -161,6 +222,7 @@ mod tests {
             bytes: Vec::new(),
             ends: Vec::new(),
             prompt: vec![0],
+            languages: Vec::new(),
             end: 1,
             no_speech: 2,
             suppress: vec![3],
@@ -222,6 +284,27 @@ mod tests {
         assert_eq!(byte_of('Ċ'), Some(b'\n'));
         seen.sort_unstable();
         assert!(seen.into_iter().eq(0..=255));
+    }
+
+    #[test]
+    fn a_language_is_asked_for_or_found() {
+        let mut tokens = vocabulary(&["a"]);
+        assert_eq!(tokens.language(&[1.0; 8], None), None);
+        assert_eq!(tokens.prompt(1, None), None);
+        tokens.prompt = vec![0, 5, 9];
+        tokens.languages = vec![("en".to_owned(), 5), ("es".to_owned(), 6)];
+        let mut scores = [0.0; 8];
+        scores[6] = 2.0;
+        let (found, probability) = tokens.language(&scores, None).unwrap();
+        assert_eq!(tokens.code(found), Some("es"));
+        assert!((probability - 0.880_797).abs() < 1e-5);
+        assert_eq!(tokens.prompt(1, Some(found)), Some(6));
+        assert_eq!(tokens.prompt(2, Some(found)), Some(9));
+        let english = tokens.find("en").unwrap();
+        let (language, probability) = tokens.language(&scores, Some(english)).unwrap();
+        assert_eq!(language, english);
+        assert!((probability - 0.119_203).abs() < 1e-5);
+        assert_eq!(tokens.find("xx"), None);
     }
 
     #[test]
