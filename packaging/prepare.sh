@@ -5,7 +5,8 @@
 # name of a command or file -> package that brings it
 needs() {
     for need in mosquitto:mosquitto mosquitto_sub:mosquitto-clients flite:flite pkg-config:pkg-config python3:python3 cc:build-essential \
-        /usr/include/systemd/sd-daemon.h:libsystemd-dev "$@"; do
+        /usr/include/systemd/sd-daemon.h:libsystemd-dev /usr/include/opus/opus.h:libopus-dev \
+        /usr/include/alsa/asoundlib.h:libasound2-dev "$@"; do
         found=${need%%:*}
         case $found in
             /*) [ -e "$found" ] || printf '%s ' "${need#*:}" ;;

@@ -36,7 +36,7 @@ const RULES: [Rule; 12] = [
     rule("daemon/charter", "",                         "",                             "",                      "IO"),
     rule("daemon/dialog",  "private",                  "sdp-types",                    "tokio",                 "clocks, sockets, unsafe"),
     rule("models",         "",                         "candle-*, rten-*, realfft",    "tokio",                 ""),
-    rule("daemon/measure", "private, charter, models", "",                             "serde, tokio",          "IO, clocks"),
+    rule("daemon/measure", "private, charter, models", "opusic-*",                     "serde, tokio",          "IO, clocks"),
     rule("daemon/redact",  "private, charter, report", "",                             "",                      "IO"),
     rule("daemon/report",  "",                         "",                             "",                      "IO"),
     rule("daemon/spool",   "redact, report, charter",  "rusqlite",                     "rumqttc",               ""),

@@ -10,6 +10,7 @@ use sotto_private::{
 };
 
 use crate::categories::Lists;
+use crate::decode::Refused;
 use crate::evaluate::{Heard, sides, unlabelled};
 use crate::hearing::{Hearing, Speech};
 use crate::leg::Leg;
@@ -32,6 +33,8 @@ pub struct Counters {
     pub frames_decoded: u64,
     /// Packets dropped before decoding: no consent, or nothing in the charter that needs them.
     pub frames_dropped: u64,
+    /// Packets that gave no sound: damaged, or in a codec that this build does not decode.
+    pub frames_refused: u64,
     /// Seconds of sound decoded.
     pub seconds_decoded: u64,
     /// Turns handed out.
@@ -120,7 +123,13 @@ impl Measure {
         let vad = self.vad.as_ref().filter(|_| self.depth == Depth::Full);
         let leg = hearing.legs[audio.side.index()].get_or_insert_with(|| Leg::new(hearing.answered));
         let (decoded, mut turns) = (leg.decoded(), Vec::new());
-        self.counters.frames_decoded += leg.audio(audio, vad, hearing.wants_words, &mut turns);
+        match leg.audio(audio, vad, hearing.wants_words, &mut turns) {
+            Ok(()) => self.counters.frames_decoded += 1,
+            Err(refused) => {
+                self.counters.frames_refused += 1;
+                hearing.unsupported[audio.side.index()] += u64::from(refused == Refused::Unsupported);
+            }
+        }
         self.decoded_samples += leg.decoded() - decoded;
         self.hand_out(audio.call, turns);
     }
@@ -293,6 +302,7 @@ impl State {
                 wants_sound: Group::ALL.into_iter().any(active),
                 wants_words,
                 legs: [None, None],
+                unsupported: [0; 2],
                 speech: [Speech::default(), Speech::default()],
                 categories: [false; CATEGORIES],
             });
@@ -339,10 +349,15 @@ impl State {
         1.0 - (self.paused_micros as f64 / 1_000.0 / duration_ms.max(1) as f64).clamp(0.0, 1.0)
     }
 
-    fn end(&mut self, call: Call, at: Wall, cause: EndCause, streams: [Option<StreamFacts>; 2], turns: &mut Vec<Turn>) {
+    fn end(&mut self, call: Call, at: Wall, cause: EndCause, mut streams: [Option<StreamFacts>; 2], turns: &mut Vec<Turn>) {
         self.resume(at);
         self.go_on(at);
         if let Some(hearing) = &mut self.hearing {
+            for (stream, unsupported) in streams.iter_mut().zip(hearing.unsupported) {
+                if let Some(stream) = stream {
+                    stream.undecodable = stream.undecodable.saturating_add(unsupported);
+                }
+            }
             for (side, leg) in Side::BOTH.into_iter().zip(&mut hearing.legs) {
                 if let Some(leg) = leg {
                     leg.finish(call, side, turns);

@@ -16,6 +16,8 @@ pub(crate) struct Hearing {
     pub(crate) wants_words: bool,
     /// By side.
     pub(crate) legs: [Option<Leg>; 2],
+    /// Packets whose encoding this build does not decode, by side.
+    pub(crate) unsupported: [u64; 2],
     /// By side.
     pub(crate) speech: [Speech; 2],
     pub(crate) categories: [bool; CATEGORIES],

@@ -1,10 +1,9 @@
 //! One leg of a call: encoded packets in, stretches of talk and turns for the recogniser out.
 
 use sotto_models::vad::{Vad, VadState};
-use sotto_private::{Audio, Call, Private, Side, Turn, Wall};
+use sotto_private::{Audio, Call, Encoding, Private, Side, Turn, Wall};
 
-use crate::conceal::conceal;
-use crate::decode::{RATE, decode};
+use crate::decode::{Decoder, RATE, Refused};
 use crate::turns::{FRAME, Noticed, Segmenter, Talk};
 
 /// A hole longer than this is not filled: the timeline jumps over it.
@@ -28,6 +27,8 @@ pub(crate) struct Leg {
     origin: Wall,
     /// The next sample expected.
     next: i64,
+    /// What the latest packet was in, and its decoder.
+    decoder: Option<(Encoding, Decoder)>,
     /// Decoded sound, of which less than a frame waits to be looked at; before it, enough history to conceal from.
     sound: Private<Vec<i16>>,
     /// How much of `sound` was looked at.
@@ -57,6 +58,7 @@ impl Leg {
         Self {
             origin,
             next: 0,
+            decoder: None,
             sound: Private::new(Vec::new()),
             looked_at: 0,
             vad: VadState::new(),
@@ -80,7 +82,26 @@ impl Leg {
     }
 
     /// Decodes a packet. Without a detector (a benchmark of decoding) that is all.
-    pub(crate) fn audio(&mut self, audio: &Audio, vad: Option<&Vad>, keep_turns: bool, turns: &mut Vec<Turn>) -> u64 {
+    ///
+    /// # Errors
+    /// Where the packet gave no sound. Its place is then a hole, like one that was lost.
+    pub(crate) fn audio(&mut self, audio: &Audio, vad: Option<&Vad>, keep_turns: bool, turns: &mut Vec<Turn>) -> Result<(), Refused> {
+        let mut decoder = match self.decoder.take() {
+            Some((encoding, decoder)) if encoding == audio.encoding => decoder,
+            _ => Decoder::new(audio.encoding),
+        };
+        let result = self.hear(&mut decoder, audio, turns);
+        self.decoder = Some((audio.encoding, decoder));
+        match vad {
+            Some(vad) => self.look(audio.call, audio.side, vad, keep_turns, turns),
+            None => self.looked_at = self.sound.expose().len(),
+        }
+        self.forget();
+        result
+    }
+
+    fn hear(&mut self, decoder: &mut Decoder, audio: &Audio, turns: &mut Vec<Turn>) -> Result<(), Refused> {
+        let most = decoder.samples(audio.payload())?;
         let at = audio.start.since(self.origin) * i64::from(RATE) / 1_000_000;
         let hole = at - self.next;
         let mut skip = 0;
@@ -89,16 +110,15 @@ impl Leg {
         } else if hole > TOUCHING {
             let missing = hole as usize;
             let mut filling = Private::new(Vec::with_capacity(missing));
-            conceal(self.sound.expose(), missing, filling.expose_mut());
+            decoder.conceal(self.sound.expose(), missing, audio.payload(), filling.expose_mut());
             self.sound.append(filling.expose());
             self.next += hole;
         } else if hole < -TOUCHING {
             skip = usize::try_from(-hole).unwrap_or(0);
         }
         let before = self.sound.expose().len();
-        // No codec here makes more samples than its payload has bytes.
-        self.sound.reserve(audio.payload().len());
-        decode(audio.encoding, audio.payload(), self.sound.expose_mut());
+        self.sound.reserve(most);
+        decoder.decode(audio.payload(), self.sound.expose_mut())?;
         if skip > 0 {
             let sound = self.sound.expose_mut();
             let doubled = skip.min(sound.len() - before);
@@ -108,12 +128,7 @@ impl Leg {
         self.next += fresh;
         self.decoded += fresh;
         self.frames_decoded += 1;
-        match vad {
-            Some(vad) => self.look(audio.call, audio.side, vad, keep_turns, turns),
-            None => self.looked_at = self.sound.expose().len(),
-        }
-        self.forget();
-        1
+        Ok(())
     }
 
     /// The call is over: what is being said is over too.

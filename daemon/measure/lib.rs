@@ -23,4 +23,5 @@ mod turns;
 mod words;
 
 pub use calls::{Counters, Depth, Measure, Output};
+pub use decode::decode_stream;
 pub use words::{Answer, Job, Recogniser};

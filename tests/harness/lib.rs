@@ -15,6 +15,7 @@ pub mod broker;
 mod error;
 pub mod frame;
 pub mod g711;
+pub mod g722;
 mod maker;
 pub mod pcap;
 pub mod process;
