@@ -1,99 +1,151 @@
-//! From a frame to a UDP payload: Ethernet, 802.1Q, Linux cooked capture, IPv4, IPv6, UDP.
+//! From a frame to what was sent in it: a UDP payload or a piece of a TCP stream.
+//!
+//! A frame goes down through its layers, each in its own file: the link with its tags and labels ([`link`]), IP with its extension
+//! headers ([`ip`]) and fragments ([`fragments`]), tunnels, which lead back to IP or Ethernet ([`tunnels`]), at most [`DEPTH`] of them,
+//! and what a Homer agent sends ([`hep`]). At the bottom, what a mirror port delivered twice is dropped ([`duplicates`]).
+//! Checksums are not verified: a capture on the sending host has them before the network card filled them in.
 
-use std::net::{IpAddr, SocketAddr};
+mod duplicates;
+mod fragments;
+mod hep;
+mod ip;
+mod link;
+mod transport;
+mod tunnels;
 
-use etherparse::{IpNumber, LaxIpSlice, UdpSlice};
-use sotto_private::{Datagram, Wall};
+pub use link::Link;
+
+use std::net::SocketAddr;
+
+use sotto_private::{Datagram, Segment, Wall};
 
 use crate::Captured;
+use duplicates::Duplicates;
+use fragments::Fragments;
+use ip::Packet;
 
-/// What a frame starts with. The numbers are those of <https://www.tcpdump.org/linktypes.html>.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Link {
-    /// Ethernet (1).
-    Ethernet,
-    /// Linux cooked capture (113): 16 bytes, the protocol last.
-    Sll,
-    /// Linux cooked capture, version 2 (276): 20 bytes, the protocol first.
-    Sll2,
-    /// IPv4 or IPv6 from the first byte on (101, 228, 229; 12 and 14 in old files).
-    Ip,
-    /// BSD loopback (0, 108): 4 bytes of address family, then IP.
-    Loopback,
-}
+/// Tunnels in one another that are followed.
+const DEPTH: u8 = 4;
 
-impl Link {
-    /// By its number in a capture file; `None` where this crate does not read such frames.
-    #[must_use]
-    pub const fn from_number(number: u16) -> Option<Self> {
-        match number {
-            1 => Some(Self::Ethernet),
-            113 => Some(Self::Sll),
-            276 => Some(Self::Sll2),
-            12 | 14 | 101 | 228 | 229 => Some(Self::Ip),
-            0 | 108 => Some(Self::Loopback),
-            _ => None,
-        }
-    }
-}
-
-/// What became of the frames, each counted once.
+/// What became of the frames. Each is counted in `delivered` or in one of the fields that say "Dropped" or "Kept", and in no two of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Frames, or blocks of sound, read.
     pub frames: u64,
     /// Passed on.
     pub delivered: u64,
-    /// Passed on, though the capture kept only the first part of them (a snapshot length).
+    /// Of those passed on: pieces of TCP streams.
+    pub segments: u64,
+    /// Of those passed on: out of a tunnel (GRE, ERSPAN, VXLAN, GENEVE, IP in IP).
+    pub tunnelled: u64,
+    /// Of those passed on: out of Homer encapsulation (HEP3).
+    pub hep: u64,
+    /// Of those passed on: put together from fragments.
+    pub reassembled: u64,
+    /// Of those passed on: the capture kept only the first part of them (a snapshot length).
     pub cut_short: u64,
-    /// Dropped: TCP.
-    pub tcp: u64,
+    /// Kept: a piece of a fragmented IP packet that did not complete it.
+    pub fragments: u64,
+    /// Dropped: seen already within 100 ms, as a mirror of two ports shows it.
+    pub duplicates: u64,
+    /// Dropped: a TCP segment that only acknowledges.
+    pub acknowledgements: u64,
     /// Dropped: another protocol over IP.
     pub other_ip: u64,
     /// Dropped: neither IPv4 nor IPv6 (ARP, spanning tree, and so on).
     pub not_ip: u64,
-    /// Dropped: a piece of a fragmented IP packet.
-    pub fragments: u64,
+    /// Dropped: what a Homer agent sent beside SIP, RTP and RTCP (logs, statistics, compressed payloads).
+    pub other_hep: u64,
+    /// Dropped: more tunnels in one another than are followed.
+    pub too_deep: u64,
     /// Dropped: the headers contradict each other or are cut.
     pub malformed: u64,
     /// Dropped: from a link whose frames are not read here.
     pub unsupported_link: u64,
+    /// Fragmented packets given up: pieces were missing for 30 s.
+    pub fragments_timed_out: u64,
+    /// Fragmented packets given up, the oldest first: too many at once, too many bytes, or too many pieces.
+    pub fragments_at_cap: u64,
+    /// Fragmented packets given up: their pieces overlap or contradict each other (RFC 5722).
+    pub fragments_overlapping: u64,
     /// Dropped by the kernel because this process was late (live only).
     pub kernel_drops: u64,
+    /// Frames that passed the kernel's filter, those that it dropped among them (live only).
+    pub kernel_packets: u64,
+    /// How often the kernel had no block free (live only).
+    pub kernel_freezes: u64,
+    /// Blocks of the ring that contradict themselves; what is left of such a block is not read (live only).
+    pub torn_blocks: u64,
+    /// Frames that several were joined into on their way; joined datagrams are told apart again, and each is a frame (live only).
+    pub super_frames: u64,
     /// Not looked at: the box's own transmissions seen a second time (live only).
     pub outgoing: u64,
+    /// Turned away: from an address that is not on a recording server's list, or one connection too many.
+    pub not_allowed: u64,
 }
 
-/// Takes frames apart and counts what is not UDP.
+/// Takes frames apart.
+///
+/// It remembers fragments and what was seen in the last 100 ms, so the frames of one capture go through one of these. Its memory is
+/// bounded whatever comes: 256 KiB of hashes, and fragments up to 4 MiB.
 #[derive(Debug, Default)]
 pub struct Decap {
     /// The counts so far.
     pub counters: Counters,
+    fragments: Fragments,
+    duplicates: Duplicates,
+}
+
+/// When a frame arrived, and how far down it has been followed.
+#[derive(Clone, Copy)]
+struct Arrival {
+    at: Wall,
+    number: u64,
+    depth: u8,
+}
+
+impl Arrival {
+    const fn deeper(self) -> Result<Self, Refusal> {
+        if self.depth == DEPTH { Err(Refusal::TooDeep) } else { Ok(Self { depth: self.depth + 1, ..self }) }
+    }
+}
+
+/// Why a frame goes no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    Fragment,
+    Duplicate,
+    Acknowledgement,
+    OtherIp,
+    NotIp,
+    OtherHep,
+    TooDeep,
+    Malformed,
 }
 
 impl Decap {
-    /// What one frame holds, if there is a datagram or a segment in it (or it completes one); otherwise the reason is counted.
+    /// What one frame holds or completes: a [`Captured::Datagram`] or a [`Captured::Segment`]. Otherwise the reason is counted.
     ///
-    /// `at` is when it arrived and `number` its number in the capture, from 1. No bytes make it panic.
+    /// `at` is when it arrived and `number` its number in the capture, from 1; what was put together has those of the frame that
+    /// completed it. Out of Homer encapsulation, the time is the agent's where that lies within 10 s of `at`.
+    /// No bytes make it panic.
     pub fn frame(&mut self, link: Link, frame: &[u8], at: Wall, number: u64) -> Option<Captured> {
-        self.datagram(link, frame, at, number).map(Captured::Datagram)
-    }
-
-    /// The UDP payload in one frame, if there is one; otherwise the reason is counted.
-    fn datagram(&mut self, link: Link, frame: &[u8], at: Wall, number: u64) -> Option<Datagram> {
         self.counters.frames += 1;
-        match udp(link, frame) {
-            Ok(found) => {
+        let arrival = Arrival { at, number, depth: 0 };
+        match link::network(link, frame).and_then(|packet| self.packet(packet, arrival)) {
+            Ok(captured) => {
                 self.counters.delivered += 1;
-                self.counters.cut_short += u64::from(found.cut_short);
-                Some(Datagram::new(at, number, found.source, found.destination, found.payload.to_vec()))
+                Some(captured)
             }
             Err(refusal) => {
                 *match refusal {
-                    Refusal::Tcp => &mut self.counters.tcp,
+                    Refusal::Fragment => &mut self.counters.fragments,
+                    Refusal::Duplicate => &mut self.counters.duplicates,
+                    Refusal::Acknowledgement => &mut self.counters.acknowledgements,
                     Refusal::OtherIp => &mut self.counters.other_ip,
                     Refusal::NotIp => &mut self.counters.not_ip,
-                    Refusal::Fragment => &mut self.counters.fragments,
+                    Refusal::OtherHep => &mut self.counters.other_hep,
+                    Refusal::TooDeep => &mut self.counters.too_deep,
                     Refusal::Malformed => &mut self.counters.malformed,
                 } += 1;
                 None
@@ -106,77 +158,92 @@ impl Decap {
         self.counters.frames += 1;
         self.counters.unsupported_link += 1;
     }
-}
 
-enum Refusal {
-    Tcp,
-    OtherIp,
-    NotIp,
-    Fragment,
-    Malformed,
-}
+    fn packet(&mut self, bytes: &[u8], arrival: Arrival) -> Result<Captured, Refusal> {
+        let packet = ip::packet(bytes)?;
+        if packet.fragment.is_some() { self.fragment(&packet, arrival) } else { self.payload(&packet, arrival) }
+    }
 
-struct Udp<'a> {
-    source: SocketAddr,
-    destination: SocketAddr,
-    payload: &'a [u8],
-    cut_short: bool,
-}
+    /// Keeps a piece; the one that completes a packet goes on as that packet.
+    fn fragment(&mut self, packet: &Packet<'_>, arrival: Arrival) -> Result<Captured, Refusal> {
+        if packet.is_cut {
+            return Err(Refusal::Malformed);
+        }
+        // A mirror's second copy of the last piece would wait for the others in vain.
+        if self.duplicates.is_repeat(packet, packet.payload, 0, arrival.at) {
+            return Err(Refusal::Duplicate);
+        }
+        let whole = self.fragments.add(packet, arrival.at, &mut self.counters)?;
+        let packet = packet.reassembled(whole.protocol, whole.bytes.expose())?;
+        let captured = self.payload(&packet, arrival)?;
+        self.counters.reassembled += 1;
+        Ok(captured)
+    }
 
-fn udp(link: Link, frame: &[u8]) -> Result<Udp<'_>, Refusal> {
-    match link {
-        Link::Ethernet => ether(u16_at(frame, 12)?, rest(frame, 14)?),
-        Link::Sll => ether(u16_at(frame, 14)?, rest(frame, 16)?),
-        Link::Sll2 => ether(u16_at(frame, 0)?, rest(frame, 20)?),
-        Link::Ip => ip(frame),
-        // The family's number differs from system to system; IP's own version field does not.
-        Link::Loopback => ip(rest(frame, 4)?),
+    fn payload(&mut self, packet: &Packet<'_>, arrival: Arrival) -> Result<Captured, Refusal> {
+        match packet.protocol {
+            ip::UDP => self.udp(packet, arrival),
+            ip::TCP => self.tcp(packet, arrival),
+            // RFC 2003 and RFC 2473; the packet's own first byte says which version it is.
+            ip::IPV4 | ip::IPV6 => self.tunnel(packet.payload, arrival),
+            ip::GRE => self.tunnel(tunnels::gre(packet.payload)?, arrival),
+            _ => Err(Refusal::OtherIp),
+        }
     }
-}
 
-/// Steps over any number of VLAN tags (802.1Q, 802.1ad and the older double tag).
-fn ether(mut ether_type: u16, mut payload: &[u8]) -> Result<Udp<'_>, Refusal> {
-    while matches!(ether_type, 0x8100 | 0x88a8 | 0x9100) {
-        ether_type = u16_at(payload, 2)?;
-        payload = rest(payload, 4)?;
+    fn tunnel(&mut self, inner: &[u8], arrival: Arrival) -> Result<Captured, Refusal> {
+        let captured = self.packet(inner, arrival.deeper()?)?;
+        // Counted where the outermost one ends.
+        self.counters.tunnelled += u64::from(arrival.depth == 0);
+        Ok(captured)
     }
-    match ether_type {
-        0x0800 | 0x86dd => ip(payload),
-        _ => Err(Refusal::NotIp),
-    }
-}
 
-fn ip(packet: &[u8]) -> Result<Udp<'_>, Refusal> {
-    if !matches!(packet.first().map(|byte| byte >> 4), Some(4 | 6)) {
-        return Err(Refusal::NotIp);
+    fn udp(&mut self, packet: &Packet<'_>, arrival: Arrival) -> Result<Captured, Refusal> {
+        let udp = transport::udp(packet)?;
+        if let Some(inner) = tunnels::over_udp(udp.destination, udp.payload) {
+            return self.tunnel(inner?, arrival);
+        }
+        if hep::is_hep(udp.destination, udp.payload) {
+            return self.hep(udp.payload, arrival);
+        }
+        if self.duplicates.is_repeat(packet, udp.payload, udp.identity, arrival.at) {
+            return Err(Refusal::Duplicate);
+        }
+        self.counters.cut_short += u64::from(udp.is_cut);
+        let source = SocketAddr::new(packet.source.to_canonical(), udp.source);
+        let destination = SocketAddr::new(packet.destination.to_canonical(), udp.destination);
+        Ok(Captured::Datagram(Datagram::new(arrival.at, arrival.number, source, destination, udp.payload.to_vec())))
     }
-    let (slice, stopped) = LaxIpSlice::from_slice(packet).map_err(|_| Refusal::Malformed)?;
-    let inner = slice.payload();
-    if inner.fragmented {
-        return Err(Refusal::Fragment);
-    }
-    if stopped.is_some() {
-        return Err(Refusal::Malformed);
-    }
-    match inner.ip_number {
-        IpNumber::UDP => {}
-        IpNumber::TCP => return Err(Refusal::Tcp),
-        _ => return Err(Refusal::OtherIp),
-    }
-    let (source, destination) = addresses(&slice);
-    let udp = UdpSlice::from_slice_lax(inner.payload).map_err(|_| Refusal::Malformed)?;
-    let payload = udp.payload();
-    Ok(Udp {
-        source: SocketAddr::new(source, udp.source_port()),
-        destination: SocketAddr::new(destination, udp.destination_port()),
-        payload,
-        cut_short: usize::from(udp.length()) > payload.len() + 8,
-    })
-}
 
-/// Both addresses; an IPv4 address in IPv6 clothes (RFC 4291 section 2.5.5.2) is written as the IPv4 address that it is.
-fn addresses(slice: &LaxIpSlice<'_>) -> (IpAddr, IpAddr) {
-    (slice.source_addr().to_canonical(), slice.destination_addr().to_canonical())
+    fn tcp(&mut self, packet: &Packet<'_>, arrival: Arrival) -> Result<Captured, Refusal> {
+        let tcp = transport::tcp(packet)?;
+        let flags = tcp.flags;
+        if tcp.payload.is_empty() && !(flags.syn || flags.fin || flags.rst) {
+            return Err(Refusal::Acknowledgement);
+        }
+        if self.duplicates.is_repeat(packet, tcp.payload, tcp.identity, arrival.at) {
+            return Err(Refusal::Duplicate);
+        }
+        self.counters.cut_short += u64::from(packet.is_cut);
+        self.counters.segments += 1;
+        let source = SocketAddr::new(packet.source.to_canonical(), tcp.source);
+        let destination = SocketAddr::new(packet.destination.to_canonical(), tcp.destination);
+        let payload = tcp.payload.to_vec();
+        Ok(Captured::Segment(Segment::new(arrival.at, arrival.number, source, destination, tcp.sequence, flags, payload)))
+    }
+
+    /// Whatever carried it, what a Homer agent sends is a whole message: a datagram.
+    fn hep(&mut self, message: &[u8], arrival: Arrival) -> Result<Captured, Refusal> {
+        let hep = hep::message(message)?;
+        let packet = hep.packet();
+        // Two agents, one at each end, tell of the same packet.
+        if self.duplicates.is_repeat(&packet, hep.payload, hep.identity(), arrival.at) {
+            return Err(Refusal::Duplicate);
+        }
+        self.counters.hep += 1;
+        let at = hep.plausible_at(arrival.at);
+        Ok(Captured::Datagram(Datagram::new(at, arrival.number, hep.source, hep.destination, hep.payload.to_vec())))
+    }
 }
 
 fn u16_at(bytes: &[u8], offset: usize) -> Result<u16, Refusal> {

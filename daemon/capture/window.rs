@@ -10,7 +10,7 @@ use crate::CaptureError;
 /// How much is read at once.
 pub(crate) const READ_SIZE: usize = 256 << 10;
 
-/// A stretch of the file in memory, never longer than one record and one read.
+/// A stretch of the file in memory, never longer than a record and two reads.
 #[derive(Debug)]
 pub(crate) struct Window<R> {
     reader: R,
@@ -19,11 +19,13 @@ pub(crate) struct Window<R> {
     start: usize,
     end: usize,
     position: u64,
+    /// The reader has no more.
+    is_drained: bool,
 }
 
 impl<R: Read> Window<R> {
     pub(crate) fn new(reader: R) -> Self {
-        Self { reader, buffer: Private::new(vec![0; READ_SIZE]), start: 0, end: 0, position: 0 }
+        Self { reader, buffer: Private::new(vec![0; READ_SIZE]), start: 0, end: 0, position: 0, is_drained: false }
     }
 
     /// Bytes consumed so far.
@@ -44,17 +46,24 @@ impl<R: Read> Window<R> {
 
     /// Reads on until `wanted` bytes are there or the file ends; how many there are.
     pub(crate) fn fill(&mut self, wanted: usize) -> Result<usize, Fault> {
-        if self.end - self.start < wanted {
+        if self.end - self.start < wanted && !self.is_drained {
+            // What is kept moves to the front. There is always room to read much more behind it, so that this is seldom, whatever is wanted.
+            let room = wanted + READ_SIZE / 2;
+            if self.buffer.expose().len() < room {
+                let room = room.next_multiple_of(READ_SIZE);
+                self.buffer.reserve(room - self.buffer.expose().len());
+                self.buffer.expose_mut().resize(room, 0);
+            }
             let buffer = self.buffer.expose_mut();
             buffer.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;
-            if buffer.len() < wanted {
-                buffer.resize(wanted.next_multiple_of(READ_SIZE), 0);
-            }
             while self.end < wanted {
                 match self.reader.read(&mut buffer[self.end..]) {
-                    Ok(0) => break,
+                    Ok(0) => {
+                        self.is_drained = true;
+                        break;
+                    }
                     Ok(count) => self.end += count,
                     Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                     Err(error) => return Err(Fault::Read(error)),

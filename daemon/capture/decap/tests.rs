@@ -1,34 +1,100 @@
+//! Frames are written here byte by byte, as the standards draw them.
+
+mod duplicates;
+mod fragments;
+mod hep;
+mod hostile;
+mod layers;
+mod real;
+
+use std::net::{IpAddr, Ipv6Addr};
+
 use super::*;
 
-/// An IPv4 UDP packet from 192.0.2.1:5060 to 192.0.2.2:5062.
-fn ipv4(payload: &[u8]) -> Vec<u8> {
-    let total = (28 + payload.len()) as u16;
+/// What a frame came to: payload, source, destination, and for a segment its sequence number.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    payload: Vec<u8>,
+    source: SocketAddr,
+    destination: SocketAddr,
+    at: Wall,
+    sequence: Option<u32>,
+}
+
+impl From<Captured> for Seen {
+    fn from(captured: Captured) -> Self {
+        match captured {
+            Captured::Datagram(it) => {
+                Self { payload: it.payload().to_vec(), source: it.source, destination: it.destination, at: it.at, sequence: None }
+            }
+            Captured::Segment(it) => {
+                let payload = it.payload().to_vec();
+                Self { payload, source: it.source, destination: it.destination, at: it.at, sequence: Some(it.sequence) }
+            }
+            Captured::Pcm(_) => panic!("a frame holds no sound card's block"),
+        }
+    }
+}
+
+/// One frame through a fresh [`Decap`].
+fn once(link: Link, frame: &[u8]) -> (Option<Seen>, Counters) {
+    let mut decap = Decap::default();
+    let seen = decap.frame(link, frame, Wall::from_micros(5), 7).map(Seen::from);
+    assert!(adds_up(&decap.counters), "{:?}", decap.counters);
+    (seen, decap.counters)
+}
+
+/// Each frame is counted in exactly one place.
+fn adds_up(c: &Counters) -> bool {
+    let dropped = c.duplicates + c.acknowledgements + c.other_ip + c.not_ip + c.other_hep + c.too_deep + c.malformed + c.unsupported_link;
+    c.frames == c.delivered + c.fragments + dropped && c.segments + c.hep <= c.delivered
+}
+
+/// An IPv4 packet from 192.0.2.1 to 192.0.2.2. `position` is the flags and offset field.
+fn ipv4(identification: u16, position: u16, protocol: u8, payload: &[u8]) -> Vec<u8> {
     let mut packet = vec![0x45, 0];
-    packet.extend(total.to_be_bytes());
-    packet.extend([0, 1, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2]);
-    packet.extend(udp_header(payload));
+    packet.extend((20 + payload.len() as u16).to_be_bytes());
+    packet.extend(identification.to_be_bytes());
+    packet.extend(position.to_be_bytes());
+    packet.extend([64, protocol, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2]);
     packet.extend(payload);
     packet
 }
 
-/// An IPv6 UDP packet behind a hop-by-hop header.
-fn ipv6(payload: &[u8]) -> Vec<u8> {
+/// An IPv6 packet from 2001:db8::1 to 2001:db8::2.
+fn ipv6(next: u8, payload: &[u8]) -> Vec<u8> {
     let mut packet = vec![0x60, 0, 0, 0];
-    packet.extend((16 + payload.len() as u16).to_be_bytes());
-    packet.extend([0, 64]);
-    packet.extend("2001:db8::1".parse::<std::net::Ipv6Addr>().unwrap().octets());
-    packet.extend("2001:db8::2".parse::<std::net::Ipv6Addr>().unwrap().octets());
-    packet.extend([17, 0, 1, 4, 0, 0, 0, 0]);
-    packet.extend(udp_header(payload));
+    packet.extend((payload.len() as u16).to_be_bytes());
+    packet.extend([next, 64]);
+    for address in ["2001:db8::1", "2001:db8::2"] {
+        packet.extend(address.parse::<Ipv6Addr>().unwrap().octets());
+    }
     packet.extend(payload);
     packet
 }
 
-fn udp_header(payload: &[u8]) -> Vec<u8> {
-    let mut header = vec![0x13, 0xc4, 0x13, 0xc6];
-    header.extend((8 + payload.len() as u16).to_be_bytes());
-    header.extend([0, 0]);
-    header
+/// UDP from port 5060 to `port`.
+fn udp_to(port: u16, payload: &[u8]) -> Vec<u8> {
+    let mut datagram = vec![0x13, 0xc4];
+    datagram.extend(port.to_be_bytes());
+    datagram.extend((8 + payload.len() as u16).to_be_bytes());
+    datagram.extend([0, 0]);
+    datagram.extend(payload);
+    datagram
+}
+
+/// UDP from port 5060 to port 5062.
+fn udp(payload: &[u8]) -> Vec<u8> {
+    udp_to(5062, payload)
+}
+
+/// TCP from port 5060 to port 5062, with 4 bytes of options.
+fn tcp(sequence: u32, flags: u8, payload: &[u8]) -> Vec<u8> {
+    let mut segment = vec![0x13, 0xc4, 0x13, 0xc6];
+    segment.extend(sequence.to_be_bytes());
+    segment.extend([0, 0, 0, 9, 0x60, flags, 1, 0, 0, 0, 0, 0, 1, 1, 1, 1]);
+    segment.extend(payload);
+    segment
 }
 
 fn ethernet(tags: &[u16], ether_type: u16, packet: &[u8]) -> Vec<u8> {
@@ -42,85 +108,27 @@ fn ethernet(tags: &[u16], ether_type: u16, packet: &[u8]) -> Vec<u8> {
     frame
 }
 
-fn decap(link: Link, frame: &[u8]) -> (Option<Datagram>, Counters) {
-    let mut decap = Decap::default();
-    let datagram = decap.datagram(link, frame, Wall::from_micros(5), 7);
-    (datagram, decap.counters)
+fn address(text: &str, port: u16) -> SocketAddr {
+    SocketAddr::new(text.parse::<IpAddr>().unwrap(), port)
 }
 
-#[test]
-fn udp_is_found_behind_every_link_and_any_number_of_tags() {
-    let (v4, v6) = (ipv4(b"hello"), ipv6(b"hello"));
-    let mut sll = vec![0; 14];
-    sll.extend([8, 0]);
-    sll.extend(&v4);
-    let mut sll2 = vec![0x86, 0xdd];
-    sll2.extend([0; 18]);
-    sll2.extend(&v6);
-    let mut padded = ethernet(&[], 0x0800, &v4);
-    padded.resize(60, 0xee);
-    let cases = [
-        (Link::Ethernet, padded),
-        (Link::Ethernet, ethernet(&[], 0x86dd, &v6)),
-        (Link::Ethernet, ethernet(&[0x8100], 0x0800, &v4)),
-        (Link::Ethernet, ethernet(&[0x88a8, 0x8100, 0x8100, 0x9100, 0x8100], 0x86dd, &v6)),
-        (Link::Sll, sll),
-        (Link::Sll2, sll2),
-        (Link::Ip, v4.clone()),
-        (Link::Ip, v6),
-        (Link::Loopback, [&[30, 0, 0, 0], v4.as_slice()].concat()),
-    ];
-    for (index, (link, frame)) in cases.iter().enumerate() {
-        let (datagram, counters) = decap(*link, frame);
-        let datagram = datagram.unwrap_or_else(|| panic!("case {index}: {counters:?}"));
-        assert_eq!((datagram.payload(), datagram.at.micros, datagram.number), (b"hello".as_slice(), 5, 7));
-        assert_eq!((datagram.source.port(), datagram.destination.port()), (5060, 5062));
-        assert_eq!((counters.delivered, counters.cut_short), (1, 0), "case {index}");
+/// SplitMix64: random numbers that are the same everywhere.
+struct Random(u64);
+
+impl Random {
+    fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^ (bits >> 31)
     }
-}
 
-#[test]
-fn what_is_not_udp_is_counted_by_kind() {
-    let mut fragment = ipv4(b"hello");
-    fragment[6] = 0x20;
-    let mut later_fragment = ipv4(b"hello");
-    later_fragment[7] = 9;
-    let mut tcp = ipv4(&[0; 20]);
-    tcp[9] = 6;
-    let mut icmp = ipv4(&[0; 20]);
-    icmp[9] = 1;
-    type Count = fn(&Counters) -> u64;
-    let cases: [(Vec<u8>, Count); 7] = [
-        (ethernet(&[], 0x0800, &fragment), |c| c.fragments),
-        (ethernet(&[], 0x0800, &later_fragment), |c| c.fragments),
-        (ethernet(&[], 0x0800, &tcp), |c| c.tcp),
-        (ethernet(&[], 0x0800, &icmp), |c| c.other_ip),
-        (ethernet(&[], 0x0806, &[0; 28]), |c| c.not_ip),
-        (ethernet(&[0x8100], 0x0800, &[])[..15].to_vec(), |c| c.malformed),
-        (ethernet(&[], 0x0800, &ipv4(b"hello")[..12]), |c| c.malformed),
-    ];
-    for (index, (frame, count)) in cases.iter().enumerate() {
-        let (datagram, counters) = decap(Link::Ethernet, frame);
-        assert!(datagram.is_none(), "case {index}");
-        assert_eq!((count(&counters), counters.frames, counters.delivered), (1, 1, 0), "case {index}: {counters:?}");
+    fn below(&mut self, limit: usize) -> usize {
+        (self.bits() % limit.max(1) as u64) as usize
     }
-}
 
-#[test]
-fn a_snapshot_length_is_told() {
-    let whole = ipv4(b"hello");
-    let (datagram, counters) = decap(Link::Ip, &whole[..whole.len() - 2]);
-    assert_eq!(datagram.unwrap().payload(), b"hel");
-    assert_eq!(counters.cut_short, 1);
-}
-
-#[test]
-fn a_frame_cut_anywhere_does_not_panic() {
-    let frame = ethernet(&[0x8100], 0x86dd, &ipv6(b"hello"));
-    for link in [Link::Ethernet, Link::Sll, Link::Sll2, Link::Ip, Link::Loopback] {
-        for length in 0..=frame.len() {
-            let (_, counters) = decap(link, &frame[..length]);
-            assert_eq!(counters.frames, 1);
-        }
+    fn bytes(&mut self, length: usize) -> Vec<u8> {
+        (0..length).map(|_| self.bits() as u8).collect()
     }
 }

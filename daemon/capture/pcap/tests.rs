@@ -1,5 +1,6 @@
 use std::io::Cursor;
 
+use super::section::{ENHANCED_PACKET, INTERFACE_DESCRIPTION, SIMPLE_PACKET};
 use super::*;
 use crate::Captured;
 
@@ -207,4 +208,187 @@ fn a_file_larger_than_the_window_streams_through_it() {
         assert!(source.window.capacity() <= crate::window::READ_SIZE);
     }
     assert_eq!(count, 3_000);
+}
+
+/// Packets of 11 sizes, one a second.
+fn eleven() -> Vec<(u32, u32, Vec<u8>)> {
+    (0..11).map(|index| (1_700_000_000 + index, index, packet(20 + index as usize))).collect()
+}
+
+fn sizes(found: &[(i64, usize)]) -> Vec<usize> {
+    found.iter().map(|(_, size)| *size).collect()
+}
+
+#[test]
+fn behind_damage_the_rest_is_read_and_the_damage_is_said_at_the_end() {
+    let but_the_sixth: Vec<usize> = (20..31).filter(|size| *size != 25).collect();
+    for order in [Order::Little, Order::Big] {
+        let whole = pcap(order, 0xa1b2_c3d4, &eleven());
+        let start: usize = 24 + (20..25).map(|size| 16 + 28 + size).sum::<usize>();
+        // An impossible length; one that reaches beyond the file; all of the header; everything up to the next.
+        for damage in [(8, vec![0x7f; 4]), (8, order.u32(250_000).to_vec()), (0, vec![0xff; 16]), (0, vec![0xa5; 16 + 28 + 25])] {
+            let mut file = whole.clone();
+            file[start + damage.0..start + damage.0 + damage.1.len()].copy_from_slice(&damage.1);
+            let (found, error, counters) = read(&file);
+            assert_eq!(sizes(&found), but_the_sixth, "{error:?}");
+            assert_eq!(counters.frames, 10);
+            match error {
+                Some(CaptureError::Damaged { packet, offset, .. }) => assert_eq!((packet, offset), (6, start as u64)),
+                other => panic!("{other:?}"),
+            }
+        }
+        // Some bytes are missing, and some are too many.
+        let mut file = whole.clone();
+        file.drain(start + 5..start + 30);
+        file.splice(start + 60..start + 60, [9; 33]);
+        let (found, error, _) = read(&file);
+        assert!(error.is_some() && found.len() >= 8, "{found:?}");
+
+        let blocks: Vec<_> = eleven().iter().map(|(seconds, _, bytes)| enhanced(order, 0, u64::from(*seconds) * 1_000_000, bytes)).collect();
+        let start = section(order, 6).len() + blocks[..5].iter().map(Vec::len).sum::<usize>();
+        let whole = [vec![section(order, 6)], blocks].concat().concat();
+        for damage in [(4, vec![0x7f; 4]), (4, vec![0; 4]), (20, vec![0xff; 4]), (0, vec![0xa5; 30])] {
+            let mut file = whole.clone();
+            file[start + damage.0..start + damage.0 + damage.1.len()].copy_from_slice(&damage.1);
+            let (found, error, _) = read(&file);
+            assert_eq!(sizes(&found), but_the_sixth, "{error:?}");
+            match error {
+                Some(CaptureError::Damaged { packet, offset, .. }) => assert_eq!((packet, offset), (6, start as u64)),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_block_that_lies_about_its_packet_is_skipped_with_what_is_in_it() {
+    let order = Order::Little;
+    let bait = enhanced(order, 0, 1, &packet(99));
+    let mut liar = enhanced(order, 0, 1, &bait);
+    liar[20..24].fill(0xff);
+    let file = [section(order, 6), liar, enhanced(order, 0, 2, &packet(7))].concat();
+    let (found, error, _) = read(&file);
+    assert_eq!((sizes(&found), error.is_some()), (vec![7], true));
+}
+
+#[test]
+fn looking_for_the_next_packet_takes_no_longer_than_the_file_is_long() {
+    // Every fourth byte could begin a packet of 200 KiB that the next one then belies.
+    let mut file = pcap(Order::Little, 0xa1b2_c3d4, &[(0x0003_0000, 0, packet(9))]);
+    file.extend([0xff; 16]);
+    file.extend([0, 0, 3, 0].repeat(1 << 19));
+    let (found, error, _) = read(&file);
+    assert_eq!((sizes(&found), error.is_some()), (vec![9], true));
+}
+
+#[test]
+fn each_interface_has_its_link_its_clock_and_its_offset() {
+    for order in [Order::Little, Order::Big] {
+        let header = [order.u32(0x1a2b_3c4d).as_slice(), &order.u16(1), &order.u16(0), &[0xff; 8]].concat();
+        let offset = |seconds: i64| match order {
+            Order::Little => seconds.to_le_bytes(),
+            Order::Big => seconds.to_be_bytes(),
+        };
+        let interface = |link: u16, resolution: u8, seconds: i64| {
+            let options = [
+                order.u16(9).as_slice(),
+                &order.u16(1),
+                &[resolution, 0, 0, 0],
+                &order.u16(14),
+                &order.u16(8),
+                &offset(seconds),
+                &[0; 4],
+            ]
+            .concat();
+            block(order, INTERFACE_DESCRIPTION, &[order.u16(link).as_slice(), &order.u16(0), &order.u32(65_535), &options].concat())
+        };
+        let ether = [&[2; 12][..], &[8, 0], &packet(2)].concat();
+        let cooked = [&[0; 14][..], &[8, 0], &packet(3)].concat();
+        let file = [
+            block(order, SECTION_HEADER, &header),
+            interface(101, 6, 100),
+            interface(1, 9, 0),
+            interface(113, 3, -1),
+            interface(147, 6, 0),
+            enhanced(order, 0, 5, &packet(1)),
+            enhanced(order, 1, 5_999, &ether),
+            enhanced(order, 2, 7_001, &cooked),
+            enhanced(order, 3, 8, &packet(4)),
+        ]
+        .concat();
+        let (found, error, counters) = read(&file);
+        assert!(error.is_none(), "{error:?}");
+        assert_eq!(found, [(100_000_005, 1), (5, 2), (6_001_000, 3)]);
+        assert_eq!((counters.frames, counters.unsupported_link), (4, 1));
+    }
+}
+
+#[test]
+fn what_a_snapshot_length_cut_off_is_passed_on_and_counted() {
+    let short = packet(160)[..100].to_vec();
+    let order = Order::Little;
+    let mut classic = pcap(order, 0xa1b2_c3d4, &[(1, 0, short.clone())]);
+    classic[24 + 12..24 + 16].copy_from_slice(&188_u32.to_le_bytes());
+    let mut block = enhanced(order, 0, 1_000_000, &short);
+    block[24..28].copy_from_slice(&188_u32.to_le_bytes());
+    for file in [classic, [section(order, 6), block].concat()] {
+        let (found, error, counters) = read(&file);
+        assert!(error.is_none());
+        assert_eq!((found, counters.cut_short, counters.delivered), (vec![(1_000_000, 72)], 1, 1));
+    }
+}
+
+#[test]
+fn options_behind_a_packet_and_other_peoples_blocks_are_no_packet() {
+    let order = Order::Little;
+    let mut body = Vec::new();
+    for word in [0, 0, 77, packet(5).len() as u32, packet(5).len() as u32] {
+        body.extend(order.u32(word));
+    }
+    body.extend(packet(5));
+    body.resize(body.len().next_multiple_of(4), 0);
+    body.extend([order.u16(1).as_slice(), &order.u16(4), b"note", &[0; 4]].concat());
+    let file = [section(order, 6), block(order, ENHANCED_PACKET, &body)].concat();
+    let (found, error, _) = read(&file);
+    assert_eq!((found, error.is_none()), (vec![(77, 5)], true));
+}
+
+/// A file of Network Monitor 2.0 with Ethernet frames, each at so many microseconds from the start.
+fn netmon(frames: &[(u64, Vec<u8>)]) -> Vec<u8> {
+    let mut file = b"GMBU\0\x02\x01\0".to_vec();
+    // Thursday, 29 February 2024, 23:59:58.250.
+    file.extend([2024_u16, 2, 4, 29, 23, 59, 58, 250].map(u16::to_le_bytes).concat());
+    let size: usize = frames.iter().map(|(_, frame)| 16 + frame.len()).sum();
+    file.extend((128 + size as u32).to_le_bytes());
+    file.extend((frames.len() as u32 * 4).to_le_bytes());
+    file.resize(128, 0);
+    for (micros, frame) in frames {
+        file.extend(micros.to_le_bytes());
+        file.extend((frame.len() as u32).to_le_bytes());
+        file.extend((frame.len() as u32).to_le_bytes());
+        file.extend(frame);
+    }
+    file
+}
+
+#[test]
+fn network_monitors_files_are_read_up_to_their_table() {
+    let frame = |size: usize| [&[2; 12][..], &[8, 0], &packet(size)].concat();
+    let whole = netmon(&[(0, frame(30)), (1_750_001, frame(31))]);
+    let table = [whole.as_slice(), &[128, 0, 0, 0, 202, 0, 0, 0]].concat();
+    let mut source = open(&table).unwrap();
+    let mut found = Vec::new();
+    while let Next::Item(Captured::Datagram(datagram)) = source.next().unwrap() {
+        found.push((datagram.at.micros, datagram.payload().len()));
+    }
+    assert_eq!(found, [(1_709_251_198_250_000, 30), (1_709_251_200_000_001, 31)]);
+    for length in 0..whole.len() {
+        match open(&whole[..length]) {
+            Ok(mut source) => while matches!(source.next(), Ok(Next::Item(_))) {},
+            Err(error) => assert!(length < 128, "{error}"),
+        }
+    }
+    let mut later = whole;
+    later[4] = 3;
+    assert!(open(&later).unwrap_err().to_string().contains("byte 4: this version of Network Monitor is not read"));
 }
