@@ -22,6 +22,7 @@
 
 mod decap;
 mod error;
+mod filter;
 mod packet;
 mod pcap;
 mod wav;
