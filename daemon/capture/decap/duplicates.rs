@@ -56,27 +56,18 @@ impl Duplicates {
         let Some(set) = sets.get_mut(hash as usize % SETS) else { return false };
         let now = (at.micros >> 10).cast_unsigned() & TIME;
         let entry = hash & !TIME | now;
-        let (mut place, mut furthest) = (0, 0);
-        for (index, seen) in set.iter().enumerate() {
-            // Round the clock, forwards or backwards.
-            let apart = now.wrapping_sub(*seen) & TIME;
-            let apart = apart.min(TIME + 1 - apart);
+        for seen in set.iter() {
             if (*seen ^ entry) <= TIME {
-                if apart <= WINDOW {
+                // Round the clock, forwards or backwards.
+                let apart = now.wrapping_sub(*seen) & TIME;
+                if apart.min(TIME + 1 - apart) <= WINDOW {
                     return true;
                 }
-                place = index;
-                break;
-            }
-            // The one that is furthest off makes room.
-            let apart = if *seen == 0 { TIME } else { apart };
-            if apart > furthest {
-                (place, furthest) = (index, apart);
             }
         }
-        if let Some(seen) = set.get_mut(place) {
-            *seen = entry;
-        }
+        // The newest is the first; the oldest makes room.
+        set.copy_within(..WAYS - 1, 1);
+        set[0] = entry;
         false
     }
 
