@@ -148,7 +148,7 @@ impl Calls {
         if call.answered.is_none() || is_answer {
             call.meet(step.source);
             call.meet(step.destination);
-            if let Some(ip) = step.message.contact.and_then(|contact| Address::of(contact).ip()) {
+            if let Some(ip) = step.message.contact.and_then(|contact| Address::first(contact).ip()) {
                 call.meet(ip);
             }
         }

@@ -25,10 +25,17 @@ impl fmt::Debug for Address<'_> {
 }
 
 impl<'a> Address<'a> {
-    /// The first address of a header's value. What cannot be read is empty.
+    /// The first of the addresses in the value of a header that may hold several (Contact, P-Asserted-Identity).
+    #[must_use]
+    pub fn first(value: &'a [u8]) -> Self {
+        Self::of(first_value(value))
+    }
+
+    /// The address in the value of a header that holds one (From, To, Refer-To); a comma in its display name is no end. What cannot
+    /// be read is empty.
     #[must_use]
     pub fn of(value: &'a [u8]) -> Self {
-        let value = first_value(value);
+        let value = value.trim_ascii();
         let tag = parameter(value, b"tag").unwrap_or_default();
         let uri = match position_outside(value, b'<') {
             Some(open) => {
@@ -79,7 +86,7 @@ impl<'a> Address<'a> {
 
 /// Who a party is, by From or To and, where it is there, P-Asserted-Identity (RFC 3325 section 9.1).
 pub(crate) fn party(address: &[u8], asserted: Option<&[u8]>) -> Party {
-    let asserted = asserted.map(|value| Address::of(value).uri).filter(|uri| !uri.is_empty());
+    let asserted = asserted.map(|value| Address::first(value).uri).filter(|uri| !uri.is_empty());
     let text = String::from_utf8_lossy(address);
     let asserted_text = asserted.map(String::from_utf8_lossy);
     Party::new(&text, asserted_text.as_deref(), &user(asserted.unwrap_or(address)))
@@ -91,7 +98,7 @@ fn bare(uri: &[u8]) -> &[u8] {
     // The user part may hold both signs as its own; they end the URI only after it (RFC 3261 section 19.1.1).
     let host = uri.iter().position(|byte| *byte == b'@').map_or(0, |at| at + 1);
     let end = uri.iter().skip(host).position(|byte| matches!(byte, b';' | b'?')).map_or(uri.len(), |end| host + end);
-    uri.get(..end).unwrap_or_default()
+    uri.get(..end).unwrap_or_default().trim_ascii_end()
 }
 
 /// The user part, without password and parameters, with its escapes resolved; for `tel:` the number. Empty where there is none.
@@ -137,13 +144,16 @@ mod tests {
 
     #[test]
     fn address_and_tag_are_found_in_every_form() {
-        let cases: [(&[u8], &str, &str); 9] = [
+        let cases: [(&[u8], &str, &str); 12] = [
             (b"\"A. G. Bell\" <sip:agb@bell-telephone.com> ;tag=a48s", "sip:agb@bell-telephone.com", "a48s"),
             (b"sip:+12125551212@server.phone2net.com;tag=887s", "sip:+12125551212@server.phone2net.com", "887s"),
             (b"<sip:200.57.7.195:55061;user=phone>;tag=GR52RWG346-34", "sip:200.57.7.195:55061", "GR52RWG346-34"),
             (b"\"quoted \\\" ; <x>\" <sip:u;p=1@h;user=phone?a=b>; TAG = 9", "sip:u;p=1@h", "9"),
             (b"<tel:+15551234;phone-context=example.com>", "tel:+15551234", ""),
-            (b"<sip:a@h>, <sip:b@h>;tag=2", "sip:a@h", ""),
+            (b"Bell, Alexander <sip:a@h>;tag=2", "sip:a@h", "2"),
+            (b" sip:a@h ;   tag    = 9", "sip:a@h", "9"),
+            (b"\"never closed <sip:a@h>;tag=2", "", ""),
+            (b"<sip:[2001:db8::9:1]:5060;lr>", "sip:[2001:db8::9:1]:5060", ""),
             (b"<sip:never closed;tag=1", "sip:never closed", ""),
             (b"sip:a@h;x;tag", "sip:a@h", ""),
             (b"", "", ""),
@@ -152,6 +162,25 @@ mod tests {
             let address = Address::of(value);
             assert_eq!((String::from_utf8_lossy(address.uri), String::from_utf8_lossy(address.tag)), (uri.into(), tag.into()));
         }
+    }
+
+    #[test]
+    fn of_several_addresses_the_first_counts() {
+        let address = Address::first(b"\"Desk, 2\" <sip:a@h>;q=1, <sip:b@h>;tag=2");
+        assert_eq!((address.uri, address.tag), (b"sip:a@h".as_slice(), b"".as_slice()));
+    }
+
+    #[test]
+    fn a_uri_has_parameters_headers_and_a_host() {
+        let address = Address::of(b"<sip:u;p=1@192.0.2.1:5060;method=BYE?Replaces=a%40b%3Bto-tag%3D1&x=y>");
+        assert_eq!(address.parameter(b"METHOD"), Some(b"BYE".as_slice()));
+        assert_eq!(address.header(b"replaces").as_deref(), Some(b"a@b;to-tag=1".as_slice()));
+        assert_eq!((address.header(b"none"), address.parameter(b"p")), (None, None));
+        let host = |value: &'static str| Address::of(value.as_bytes()).ip().map(|ip| ip.to_string());
+        assert_eq!(host("<sip:u@192.0.2.1:5060>").as_deref(), Some("192.0.2.1"));
+        assert_eq!(host("sip:[2001:db8::9:1]:5060").as_deref(), Some("2001:db8::9:1"));
+        assert_eq!(host("<sip:u@[::ffff:192.0.2.2]>").as_deref(), Some("192.0.2.2"));
+        assert_eq!((host("sip:u@pbx.example"), host("sip:[2001:db8:::1]"), host("")), (None, None, None));
     }
 
     #[test]
