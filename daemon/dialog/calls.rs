@@ -3,23 +3,28 @@
 mod call;
 mod hangup;
 mod signalling;
+mod sound;
 mod transfer;
+mod twins;
+mod unsignalled;
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::SocketAddr;
 
-use sotto_private::{Call, CallEvent, Datagram, EndCause, Origin, Party, Segment, Side, Wall};
+use sotto_private::{Call, CallEvent, Datagram, EndCause, Origin, Party, Segment, Side, StreamFacts, Wall};
 
 use crate::limits::{Counters, Limits};
 use crate::media::{Claim, Claims};
-use crate::rtp::{Header, Kind, Leg, Sink, kind};
+use crate::rtp::{Kind, Sink, kind};
 use crate::keys::{Keys, Pressed};
 use crate::stream::Streams;
 use crate::{Fault, FaultKind, Output, sip};
 use call::CallState;
 use signalling::Arrival;
 use transfer::Referral;
+use twins::Twins;
+use unsignalled::Prospects;
 
 /// How often the time-outs are looked at, microseconds.
 const SCAN: i64 = 1_000_000;
@@ -35,6 +40,10 @@ pub(crate) struct Calls {
     /// Keyed with random numbers of this run: a Call-ID cannot be made to collide, and is kept nowhere.
     hasher: RandomState,
     claims: Claims,
+    /// Sources that no call named, and how many calls came of such.
+    prospects: Prospects,
+    sound_alone: usize,
+    twins: Twins,
     streams: Streams,
     /// Calls of which there is one message and no more, the oldest first; some have got further since.
     unheard: VecDeque<(usize, Call)>,
@@ -77,6 +86,9 @@ impl Calls {
             keys: HashMap::new(),
             hasher: RandomState::new(),
             claims: Claims::default(),
+            prospects: Prospects::default(),
+            sound_alone: 0,
+            twins: Twins::default(),
             streams: Streams::default(),
             unheard: VecDeque::new(),
             ringing: VecDeque::new(),
@@ -114,7 +126,7 @@ impl Calls {
     pub(crate) fn datagram(&mut self, datagram: Datagram) {
         match kind(datagram.payload()) {
             Kind::Rtp(header) => self.rtp(datagram, header),
-            Kind::Rtcp => self.counters.rtcp += 1,
+            Kind::Rtcp => self.rtcp(datagram),
             Kind::Neither if sip::looks_like_sip(datagram.payload()) => {
                 let message = sip::parse(datagram.payload());
                 self.message(message, datagram.at, datagram.number, datagram.source, datagram.destination);
@@ -215,6 +227,7 @@ impl Calls {
         for queue in [&mut self.unheard, &mut self.ringing, &mut self.answered] {
             queue.clear();
         }
+        self.prospects.clear();
         self.waiting.clear();
         self.hanging.clear();
         self.referrals.clear();
@@ -222,37 +235,6 @@ impl Calls {
         self.ended.clear();
         self.ended_order.clear();
         self.next_scan = None;
-    }
-
-    fn rtp(&mut self, datagram: Datagram, header: Header) {
-        let slots = &self.slots;
-        let is_answered = |slot: usize| slots.get(slot).and_then(Option::as_deref).is_some_and(|call| call.answered.is_some());
-        let Some(claim) = self.claims.sound(datagram.source, datagram.destination, self.limits.flows, is_answered) else {
-            self.counters.unbound += 1;
-            return;
-        };
-        let Some(call) = self.slots.get_mut(claim.slot).and_then(Option::as_deref_mut) else {
-            self.counters.unbound += 1;
-            return;
-        };
-        self.counters.rtp_packets += 1;
-        let Some(coding) = call.coding(claim.side, header.payload_type) else {
-            self.counters.rtp_unknown_type += 1;
-            return;
-        };
-        let mut sink = Sink {
-            call: call.id,
-            side: claim.side,
-            answered: call.answered,
-            out: call.hangup.as_deref_mut().map_or(&mut self.out, |hangup| &mut hangup.kept),
-            counters: &mut self.counters,
-            limits: &self.limits,
-        };
-        let leg = call.legs[claim.side.index()].get_or_insert_default();
-        leg.push(datagram, header, coding, &mut sink);
-        if leg.is_waiting() && !std::mem::replace(&mut call.waiting, true) {
-            self.waiting.push(claim.slot);
-        }
     }
 
     fn advance_legs(&mut self, slot: usize, now: Wall) {
@@ -344,6 +326,7 @@ impl Calls {
         self.keys.remove(&call.key);
         for (side, address) in std::mem::take(&mut call.claimed) {
             self.claims.remove(address, Claim { slot, side });
+            self.claims.retire(address, at, self.limits.calls);
         }
         self.transfer_failed(&call);
         // Once it was said to be over, that is when it was, and what came out since waits for it.
@@ -354,24 +337,16 @@ impl Calls {
             cause => cause,
         };
         let mut kept = hangup.map(|hangup| hangup.kept).unwrap_or_default();
-        let [calling, called] = std::mem::take(&mut call.legs);
-        let mut finish = |side, leg: Option<Box<Leg>>| {
-            leg.and_then(|leg| {
-                leg.finish(&mut Sink {
-                    call: call.id,
-                    side,
-                    answered: call.answered,
-                    out: if was_said { &mut kept } else { &mut self.out },
-                    counters: &mut self.counters,
-                    limits: &self.limits,
-                })
-            })
-        };
-        let streams = [finish(Side::Calling, calling), finish(Side::Called, called)];
+        let out = if was_said { &mut kept } else { &mut self.out };
+        let streams = finish_legs(&mut call, out, &mut self.counters, &self.limits);
         self.release(at, kept);
         let at = at.max(call.answered.unwrap_or(call.offered));
-        self.out.push_back(Output::Event(CallEvent::Ended { call: call.id, at, cause, streams }));
-        self.counters.calls_open = self.counters.calls_open.saturating_sub(1);
+        self.twins.forget(call.id);
+        self.sound_alone = self.sound_alone.saturating_sub(usize::from(call.is_sound_alone));
+        if !call.is_shadow {
+            self.out.push_back(Output::Event(CallEvent::Ended { call: call.id, at, cause, streams }));
+            self.counters.calls_open = self.counters.calls_open.saturating_sub(1);
+        }
         self.ended.insert(call.key, Ended { at, cseq: call.cseq, call: call.id });
         self.ended_order.push_back((at, call.key));
         if self.ended_order.len() > self.limits.calls {
@@ -383,6 +358,7 @@ impl Calls {
         while self.ended_order.front().is_some_and(|(at, _)| now.since(*at) > self.limits.transaction_micros) {
             self.forget_oldest();
         }
+        self.claims.forget(now, self.limits.transaction_micros);
         // What has got further or ended since it was put here is dead weight.
         let slots = &self.slots;
         for queue in [&mut self.unheard, &mut self.ringing, &mut self.answered] {
@@ -404,6 +380,7 @@ impl Calls {
     fn claim(&mut self, slot: usize) {
         let Some(call) = self.slots.get_mut(slot).and_then(Option::as_deref_mut) else { return };
         call.known = [None; 2];
+        call.rekey();
         let (wanted, left_out) = call.addresses(self.limits.addresses);
         self.counters.addresses_left_out += left_out as u64;
         let old = std::mem::take(&mut call.claimed);
@@ -435,6 +412,9 @@ impl Calls {
                 hangup.kept.push_back(Output::Event(event));
                 return;
             }
+            if call.is_shadow {
+                return;
+            }
         }
         self.out.push_back(Output::Event(event));
     }
@@ -447,4 +427,14 @@ impl Calls {
         }
         hasher.finish()
     }
+}
+
+/// The legs' last sound goes out; what their streams came to.
+fn finish_legs(call: &mut CallState, out: &mut VecDeque<Output>, counters: &mut Counters, limits: &Limits) -> [Option<StreamFacts>; 2] {
+    let (id, answered) = (call.id, call.answered);
+    let mut finish = |side: Side| {
+        let leg = call.legs[side.index()].take()?;
+        leg.finish(&mut Sink { call: id, side, answered, out: &mut *out, counters: &mut *counters, limits })
+    };
+    Side::BOTH.map(&mut finish)
 }

@@ -9,6 +9,12 @@ pub struct Limits {
     pub calls: usize,
     /// Addresses that one side of a call may use at once; further ones are not listened to.
     pub addresses: usize,
+    /// Calls without signalling open at once; further ones are not opened.
+    pub sound_alone: usize,
+    /// Sources that no call named and that are watched in case they are one; at the cap those that have shown least go.
+    pub prospects: usize,
+    /// Packets of all of those together that are kept.
+    pub prospect_packets: usize,
     /// Branches (forks, retries) of one INVITE that are followed; further ones are not waited for.
     pub branches: usize,
     /// Pairs of addresses remembered, calls or not; at the cap the memory starts anew, which costs time alone.
@@ -28,8 +34,12 @@ pub struct Limits {
     /// Packets of a source on probation, or of a doubtful clock, that are held; at the cap the oldest is dropped, or the
     /// clock decided.
     pub held_packets: usize,
-    /// How long the current source must have been silent before another SSRC takes its place, microseconds.
+    /// How long the current source must have been silent before its successor takes its place, microseconds.
     pub source_micros: i64,
+    /// The same for a source that talked beside it, repeats what it said, or comes from where nobody said it would, microseconds.
+    pub rival_micros: i64,
+    /// How long a source that comes from where nobody said it would must go on before it is listened to where no other is, microseconds.
+    pub stranger_micros: i64,
     /// After this time without an answer a call is over, microseconds (RFC 3261 section 16.6, timer C, and room).
     pub unanswered_micros: i64,
     /// How long a failed, challenged or cancelled INVITE may wait for its sequel, microseconds (64*T1, RFC 3261 section 17.1.1).
@@ -48,6 +58,9 @@ impl Default for Limits {
         Self {
             calls: 20_000,
             addresses: 8,
+            sound_alone: 2_000,
+            prospects: 4_096,
+            prospect_packets: 32_768,
             branches: 16,
             flows: 131_072,
             reorder_packets: 16,
@@ -58,6 +71,8 @@ impl Default for Limits {
             gap_micros: 3 * SECOND,
             held_packets: 64,
             source_micros: 300_000,
+            rival_micros: 30 * SECOND,
+            stranger_micros: SECOND,
             unanswered_micros: 300 * SECOND,
             transaction_micros: 32 * SECOND,
             silence_micros: 120 * SECOND,
@@ -110,6 +125,8 @@ pub struct Counters {
     pub calls_open: u64,
     /// Calls given up because the table was full.
     pub calls_evicted: u64,
+    /// Calls that turned out to be another leg of an earlier one.
+    pub calls_same: u64,
     /// SIP messages read.
     pub sip_messages: u64,
     /// SIP messages that could not be read.
@@ -132,6 +149,8 @@ pub struct Counters {
     pub addresses_left_out: u64,
     /// RTCP packets (RFC 5761 section 4).
     pub rtcp: u64,
+    /// Report blocks of those that told of a source that is listened to.
+    pub rtcp_reports: u64,
     /// Datagrams that are neither SIP nor RTP nor RTCP (STUN, DTLS, DNS, keep-alives, and so on).
     pub not_media: u64,
     /// RTP-like datagrams between addresses that no call named.
@@ -146,10 +165,14 @@ pub struct Counters {
     pub rtp_early: u64,
     /// Of them: heard after the BYE that ended the call, and dropped.
     pub rtp_after_end: u64,
+    /// Of them: of a call that another one stands for.
+    pub rtp_same_call: u64,
     /// Of them: a codec that is not decoded here.
     pub rtp_undecodable: u64,
     /// Of them: encrypted (SRTP).
     pub rtp_encrypted: u64,
+    /// Of them: SRTP whose authentication failed: not from where it says.
+    pub rtp_forged: u64,
     /// Of them: a payload type that nobody negotiated.
     pub rtp_unknown_type: u64,
     /// Of them: seen before (a duplicate, a copy on another mirrored leg).

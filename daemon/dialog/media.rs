@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
-use sotto_private::Side;
+use sotto_private::{Side, Wall};
 
 /// A side of a call receives at an address; or, of a packet: this is that side's sound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,14 +24,23 @@ const CLAIMS: usize = 8;
 pub(crate) struct Claims {
     addresses: HashMap<SocketAddr, Vec<Claim>>,
     flows: HashMap<[u8; 36], Flow>,
+    /// Addresses of calls that ended lately: a sender goes on for a moment.
+    retired: HashMap<SocketAddr, Wall>,
     /// Counts every change after which a known path may lead elsewhere.
     version: u64,
+}
+
+/// Whose sound a packet is, and whether that side named the address that it comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bound {
+    pub(crate) claim: Claim,
+    pub(crate) is_named: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Flow {
     version: u64,
-    sound: Option<Claim>,
+    sound: Option<Bound>,
 }
 
 impl Claims {
@@ -54,6 +63,24 @@ impl Claims {
         }
     }
 
+    /// An address of a call that has ended.
+    pub(crate) fn retire(&mut self, address: SocketAddr, at: Wall, most: usize) {
+        if self.retired.len() < most.saturating_mul(2) {
+            self.retired.insert(address, at);
+        }
+    }
+
+    /// Whether a packet at an address may be the last of a call that has ended.
+    pub(crate) fn is_tail(&self, source: SocketAddr, destination: SocketAddr, at: Wall, for_micros: i64) -> bool {
+        let is_recent = |address| self.retired.get(&address).is_some_and(|ended| at.since(*ended) < for_micros);
+        !self.retired.is_empty() && (is_recent(source) || is_recent(destination))
+    }
+
+    /// Time passes.
+    pub(crate) fn forget(&mut self, now: Wall, after_micros: i64) {
+        self.retired.retain(|_, ended| now.since(*ended) < after_micros);
+    }
+
     /// Whether no address is claimed.
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
@@ -72,7 +99,7 @@ impl Claims {
         destination: SocketAddr,
         most: usize,
         is_answered: impl Fn(usize) -> bool,
-    ) -> Option<Claim> {
+    ) -> Option<Bound> {
         let key = path(source, destination);
         if let Some(flow) = self.flows.get(&key)
             && flow.version == self.version
@@ -89,11 +116,12 @@ impl Claims {
 
     /// Of several calls at an address: the one that named both ends, else one that is answered, else the newest. An INVITE alone
     /// cannot take a running call's sound away.
-    fn find(&self, source: SocketAddr, destination: SocketAddr, is_answered: impl Fn(usize) -> bool) -> Option<Claim> {
+    fn find(&self, source: SocketAddr, destination: SocketAddr, is_answered: impl Fn(usize) -> bool) -> Option<Bound> {
         let at = |address| self.addresses.get(address).map(Vec::as_slice).unwrap_or_default();
         let (to, from) = (at(&destination), at(&source));
         let sounds = from.iter().copied().chain(to.iter().map(|claim| Claim { slot: claim.slot, side: claim.side.other() }));
-        sounds.enumerate().max_by_key(|(order, sound)| (is_answered(sound.slot), is_both(from, to, *sound), *order)).map(|(_, sound)| sound)
+        let best = sounds.enumerate().max_by_key(|(order, sound)| (is_answered(sound.slot), is_both(from, to, *sound), *order));
+        best.map(|(_, claim)| Bound { claim, is_named: from.contains(&claim) })
     }
 }
 
@@ -129,7 +157,7 @@ mod tests {
     fn either_end_is_enough_and_the_later_call_has_the_address() {
         let (phone, relay, other) = (address("192.0.2.1:4000"), address("192.0.2.9:5000"), address("203.0.113.5:1024"));
         let mut claims = Claims::default();
-        let find = |claims: &mut Claims, from, to| claims.sound(from, to, 100, |_| true);
+        let find = |claims: &mut Claims, from, to| claims.sound(from, to, 100, |_| true).map(|bound| bound.claim);
         assert_eq!(find(&mut claims, phone, relay), None);
         claims.add(phone, Claim { slot: 0, side: Side::Calling });
         claims.add(relay, Claim { slot: 0, side: Side::Called });
@@ -144,7 +172,7 @@ mod tests {
         claims.add(phone, Claim { slot: 1, side: Side::Calling });
         assert_eq!(find(&mut claims, other, phone), Some(Claim { slot: 1, side: Side::Called }), "the newest");
         assert_eq!(find(&mut claims, relay, phone), called, "but for the path that only the older one named");
-        let ringing = claims.find(other, phone, |slot| slot == 0);
+        let ringing = claims.find(other, phone, |slot| slot == 0).map(|bound| bound.claim);
         assert_eq!(ringing, called, "an answered call goes before one that rings");
         claims.remove(phone, Claim { slot: 0, side: Side::Calling });
         claims.remove(relay, Claim { slot: 0, side: Side::Called });

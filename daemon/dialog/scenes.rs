@@ -4,6 +4,7 @@ mod dialogs;
 mod flow;
 mod hostile;
 mod real;
+mod sound;
 
 use sotto_private::{Call, CallEvent, Datagram, EndCause, Pcm, Side, StreamFacts, Wall};
 

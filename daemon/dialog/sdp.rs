@@ -8,12 +8,16 @@ use std::net::{IpAddr, SocketAddr};
 
 use sotto_private::{Codec, Encoding};
 
+use crate::rtp::Key;
+
 /// Media lines that are read; what follows is left out and counted.
 const MEDIA: usize = 16;
 /// Payload types that are read of one media line.
 const PAYLOADS: usize = 64;
 /// Attributes that are read of one description.
 const ATTRIBUTES: usize = 512;
+/// Keys that are read of one media line.
+const KEYS: usize = 8;
 /// The most bytes of one line.
 const LINE: usize = 1 << 10;
 
@@ -41,8 +45,31 @@ pub(crate) enum Coding {
     Undecodable(Codec, u32),
     /// Sound in SRTP (RFC 3711), and its RTP clock rate.
     Encrypted(Codec, u32),
-    /// Telephone events (RFC 4733) and comfort noise (RFC 3389): known, and no sound. No digit is read.
+    /// Telephone events (RFC 4733): known, and no sound.
+    Event,
+    /// Comfort noise (RFC 3389) and tones: known, and no sound.
     Silent,
+}
+
+impl Coding {
+    /// The rate of its time stamps, a second; `None` where they do not tell the time of sending.
+    pub(crate) const fn clock(self) -> Option<u32> {
+        match self {
+            Self::Sound(_, encoding) => Some(encoding.clock()),
+            Self::Undecodable(_, clock) | Self::Encrypted(_, clock) => Some(if clock == 0 { 1 } else { clock }),
+            Self::Event | Self::Silent => None,
+        }
+    }
+
+    /// The same, of which no key is known.
+    pub(crate) const fn encrypted(self) -> Self {
+        match self {
+            Self::Sound(codec, encoding) => Self::Encrypted(codec, encoding.clock()),
+            Self::Undecodable(codec, clock) => Self::Encrypted(codec, clock),
+            Self::Event => Self::Silent,
+            Self::Encrypted(..) | Self::Silent => self,
+        }
+    }
 }
 
 /// Which way sound flows, as the side that sent the description sees it (RFC 8866 section 6.7).
@@ -65,6 +92,10 @@ pub(crate) struct Endpoint {
     pub(crate) secured: bool,
     /// Keys are offered though the profile is plain: encrypted if the other side does so too.
     pub(crate) keyed: bool,
+    /// The keys with which the side that sent the description will encrypt (RFC 4568 section 6.1).
+    pub(crate) keys: Vec<Key>,
+    /// Where it wants to receive RTCP, if that is elsewhere than one port above or the same port (RFC 3605, RFC 5761).
+    pub(crate) rtcp: Option<SocketAddr>,
 }
 
 /// A description's audio lines, and how many media lines were left out.
@@ -109,8 +140,23 @@ fn endpoint(media: &sdp_types::Media, address: Option<&str>, session_direction: 
         payloads: payloads.collect(),
         direction,
         secured: profile.split('/').any(|part| part.starts_with("SAVP")),
-        keyed: media.attributes.iter().any(|attribute| attribute.attribute.eq_ignore_ascii_case("crypto")),
+        keyed: values(media, "crypto").next().is_some(),
+        keys: values(media, "crypto").flat_map(Key::all).take(KEYS).collect(),
+        rtcp: values(media, "rtcp").find_map(|value| rtcp(value, ip?)).filter(|_| !nowhere),
     }
+}
+
+fn values<'a>(media: &'a sdp_types::Media, name: &'static str) -> impl Iterator<Item = &'a str> {
+    let found = media.attributes.iter().filter(move |attribute| attribute.attribute.eq_ignore_ascii_case(name));
+    found.filter_map(|attribute| attribute.value.as_deref())
+}
+
+/// `a=rtcp:<port> [IN IP4 <address>]` (RFC 3605 section 2.1).
+fn rtcp(value: &str, ip: IpAddr) -> Option<SocketAddr> {
+    let mut parts = value.split_ascii_whitespace();
+    let port = parts.next()?.parse().ok().filter(|port| *port != 0)?;
+    let told = parts.nth(2).and_then(|address| address.parse().ok());
+    Some(SocketAddr::new(told.unwrap_or(ip).to_canonical(), port))
 }
 
 fn direction(attributes: &[sdp_types::Attribute]) -> Option<Direction> {
@@ -125,8 +171,7 @@ fn direction(attributes: &[sdp_types::Attribute]) -> Option<Direction> {
 
 /// By `a=rtpmap:<type> <name>/<clock>[/<channels>]` (RFC 8866 section 6.6).
 fn mapped(media: &sdp_types::Media, number: u8) -> Option<Coding> {
-    let values = media.attributes.iter().filter(|attribute| attribute.attribute.eq_ignore_ascii_case("rtpmap"));
-    values.filter_map(|attribute| attribute.value.as_deref()).find_map(|value| {
+    values(media, "rtpmap").find_map(|value| {
         let (payload, rest) = value.trim().split_once(|sign: char| sign.is_ascii_whitespace())?;
         (payload.parse::<u8>().ok()? == number).then_some(())?;
         let mut parts = rest.trim().split('/');
@@ -139,9 +184,15 @@ fn mapped(media: &sdp_types::Media, number: u8) -> Option<Coding> {
 
 fn named(name: &str, clock: u32, channels: u8) -> Coding {
     let codec = match name.to_ascii_lowercase().as_str() {
-        "telephone-event" | "cn" | "tone" => return Coding::Silent,
+        "telephone-event" => return Coding::Event,
+        "cn" | "tone" => return Coding::Silent,
         "pcmu" if clock == 8_000 && channels == 1 => return Coding::Sound(Codec::Pcmu, Encoding::Pcmu),
         "pcma" if clock == 8_000 && channels == 1 => return Coding::Sound(Codec::Pcma, Encoding::Pcma),
+        // Its clock is 8000 by an old mistake (RFC 3551 section 4.5.2), also where a description sets that right.
+        "g722" if matches!(clock, 8_000 | 16_000) && channels == 1 => return Coding::Sound(Codec::G722, Encoding::G722),
+        // Always written with two channels, whatever it carries (RFC 7587 section 7).
+        "opus" if clock == 48_000 => return Coding::Sound(Codec::Opus, Encoding::Opus),
+        "l16" if (1..=8).contains(&channels) => return Coding::Sound(Codec::Linear, Encoding::L16 { rate: clock, channels }),
         "g722" => Codec::G722,
         "g729" | "g729a" | "g729ab" => Codec::G729,
         "gsm" => Codec::Gsm,
@@ -160,8 +211,9 @@ pub(crate) const fn static_coding(number: u8) -> Coding {
         0 => Coding::Sound(Codec::Pcmu, Encoding::Pcmu),
         8 => Coding::Sound(Codec::Pcma, Encoding::Pcma),
         3 => Coding::Undecodable(Codec::Gsm, 8_000),
-        9 => Coding::Undecodable(Codec::G722, 8_000),
-        10 | 11 => Coding::Undecodable(Codec::Linear, 44_100),
+        9 => Coding::Sound(Codec::G722, Encoding::G722),
+        10 => Coding::Sound(Codec::Linear, Encoding::L16 { rate: 44_100, channels: 2 }),
+        11 => Coding::Sound(Codec::Linear, Encoding::L16 { rate: 44_100, channels: 1 }),
         18 => Coding::Undecodable(Codec::G729, 8_000),
         13 | 19 => Coding::Silent,
         _ => Coding::Undecodable(Codec::Other, 8_000),
@@ -229,7 +281,7 @@ impl Filtered {
 
 fn is_read(attribute: &[u8]) -> bool {
     let name = attribute.split(|byte| *byte == b':').next().unwrap_or_default().trim_ascii();
-    const READ: [&[u8]; 6] = [b"rtpmap", b"sendrecv", b"sendonly", b"recvonly", b"inactive", b"crypto"];
+    const READ: [&[u8]; 7] = [b"rtpmap", b"sendrecv", b"sendonly", b"recvonly", b"inactive", b"crypto", b"rtcp"];
     READ.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 

@@ -46,7 +46,7 @@ impl Heard<'_> {
         };
         let expected = stream.packets + stream.lost;
         if self.leg(side).is_none_or(|leg| leg.decoded() == 0) {
-            Some(if stream.undecodable > 0 { Reason::CodecUnsupported } else { Reason::NoAudio })
+            Some(undecoded(stream).unwrap_or(Reason::NoAudio))
         } else if stream.lost * 100 > expected * u64::from(LOSS_PERCENT) {
             Some(Reason::Loss)
         } else {
@@ -185,6 +185,17 @@ pub(crate) const fn sides(label: Label) -> [Side; 2] {
     match label {
         Label::AgentCalled => [Side::Called, Side::Calling],
         Label::AgentCalling | Label::Unlabelled => [Side::Calling, Side::Called],
+    }
+}
+
+/// Why a stream gave no sound, where that is in how it is coded.
+pub(crate) const fn undecoded(stream: &StreamFacts) -> Option<Reason> {
+    if stream.encrypted > 0 {
+        Some(Reason::Encrypted)
+    } else if stream.undecodable > 0 {
+        Some(Reason::CodecUnsupported)
+    } else {
+        None
     }
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct Leg {
     next: i64,
     /// What the latest packet was in, and its decoder.
     decoder: Option<(Encoding, Decoder)>,
+    /// The latest packet gave no sound.
+    was_damaged: bool,
     /// Decoded sound, of which less than a frame waits to be looked at; before it, enough history to conceal from.
     sound: Private<Vec<i16>>,
     /// How much of `sound` was looked at.
@@ -59,6 +61,7 @@ impl Leg {
             origin,
             next: 0,
             decoder: None,
+            was_damaged: false,
             sound: Private::new(Vec::new()),
             looked_at: 0,
             vad: VadState::new(),
@@ -91,6 +94,7 @@ impl Leg {
             _ => Decoder::new(audio.encoding),
         };
         let result = self.hear(&mut decoder, audio, turns);
+        self.was_damaged = result.is_err();
         self.decoder = Some((audio.encoding, decoder));
         match vad {
             Some(vad) => self.look(audio.call, audio.side, vad, keep_turns, turns),
@@ -110,7 +114,12 @@ impl Leg {
         } else if hole > TOUCHING {
             let missing = hole as usize;
             let mut filling = Private::new(Vec::with_capacity(missing));
-            decoder.conceal(self.sound.expose(), missing, audio.payload(), filling.expose_mut());
+            if audio.missing > 0 || self.was_damaged {
+                decoder.conceal(self.sound.expose(), missing, audio.payload(), filling.expose_mut());
+            } else {
+                // Nothing was lost: the sender was silent, or sent comfort noise (RFC 3389) or a key (RFC 4733).
+                filling.expose_mut().resize(missing, 0);
+            }
             self.sound.append(filling.expose());
             self.next += hole;
         } else if hole < -TOUCHING {

@@ -3,10 +3,16 @@
 //! ITU-T G.107 (06/2015): R = 93.2 - Ie_eff with every other input at its default, Ie_eff = Ie + (95 - Ie) Ppl / (Ppl + Bpl)
 //! for random loss (BurstR = 1), and MOS from R by its Annex B. Delay is not known to a listener at one point of the network
 //! and is left out: this is listening quality, not conversational. Ie and Bpl from G.113 Appendix I.
+//!
+//! A mirror port that is overloaded loses packets that the listener has. So where the receiver's own reports were heard (RTCP), the
+//! loss is what it reports; what was missed here beyond that is the tap's, and says nothing of the line.
 
 use sotto_private::{Codec, Measured, Reason, StreamFacts};
 
-/// MOS of a stream as it arrived here.
+/// Reports over fewer packets than this are too few to judge a whole call by.
+const LEAST_REPORTED: u64 = 100;
+
+/// MOS of a stream, as its receiver had it as far as that is known.
 pub(crate) fn mos(stream: Option<&StreamFacts>) -> Measured<f64> {
     let stream = stream.ok_or(Reason::OneLegged)?;
     let (impairment, robustness) = match stream.codec {
@@ -19,7 +25,10 @@ pub(crate) fn mos(stream: Option<&StreamFacts>) -> Measured<f64> {
     if expected == 0 {
         return Err(Reason::NoAudio);
     }
-    let loss = 100.0 * stream.lost as f64 / expected as f64;
+    let loss = match stream.far_end {
+        Some(far) if far.expected >= LEAST_REPORTED => 100.0 * far.lost as f64 / far.expected as f64,
+        _ => 100.0 * stream.lost as f64 / expected as f64,
+    };
     let effective = impairment + (95.0 - impairment) * loss / (loss + robustness);
     Ok(from_rating(93.2 - effective))
 }
@@ -37,6 +46,8 @@ fn from_rating(rating: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use sotto_private::FarEnd;
+
     use super::*;
 
     fn stream(lost: u64) -> StreamFacts {
@@ -50,6 +61,17 @@ mod tests {
         // 3 % random loss on G.711 with concealment: Ie_eff = 95 * 3 / 28.1 = 10.1, R = 83.1, MOS 4.15.
         assert!((mos(Some(&stream(30))).unwrap() - 4.15).abs() < 0.02);
         assert_eq!(mos(None), Err(Reason::OneLegged));
+    }
+
+    #[test]
+    fn what_the_receiver_did_not_lose_is_not_held_against_the_line() {
+        let far = |expected, lost| Some(FarEnd { expected, lost, missed: expected / 10 });
+        let tap = StreamFacts { far_end: far(900, 0), ..stream(100) };
+        assert_eq!(mos(Some(&tap)), mos(Some(&stream(0))));
+        let line = StreamFacts { far_end: far(900, 27), ..stream(100) };
+        assert_eq!(mos(Some(&line)), mos(Some(&stream(30))));
+        let few = StreamFacts { far_end: far(50, 0), ..stream(100) };
+        assert_eq!(mos(Some(&few)), mos(Some(&stream(100))), "too little was reported");
     }
 
     #[test]

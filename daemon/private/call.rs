@@ -138,8 +138,10 @@ impl Origin {
 pub struct FarEnd {
     /// Packets that the receiver expected, between its first and its last report.
     pub expected: u64,
-    /// Of them: those that the receiver missed too.
+    /// Of them: those that the receiver says it lost.
     pub lost: u64,
+    /// Of them: those that never came here. What the receiver did not lose, the tap did.
+    pub missed: u64,
 }
 
 /// What one leg's RTP stream came to, at the call's end.

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use zeroize::Zeroize;
+
 use crate::{Call, Private, Side, Wall, opus};
 
 /// One UDP payload as it was on the wire.
@@ -23,6 +25,26 @@ impl Datagram {
     #[must_use]
     pub const fn new(at: Wall, number: u64, source: SocketAddr, destination: SocketAddr, payload: Vec<u8>) -> Self {
         Self { at, number, source, destination, payload: Private::new(payload) }
+    }
+
+    /// The payload's bytes, to be decrypted in place.
+    pub fn payload_mut(&mut self) -> &mut [u8] {
+        self.payload.expose_mut()
+    }
+
+    /// A part of the payload, in its own memory; the rest is wiped. Empty where there is no such part.
+    #[must_use]
+    pub fn into_part(mut self, part: std::ops::Range<usize>) -> Vec<u8> {
+        let mut bytes = std::mem::take(self.payload.expose_mut());
+        let length = part.len();
+        if part.start > part.end || part.end > bytes.len() {
+            bytes.zeroize();
+            return Vec::new();
+        }
+        bytes.copy_within(part, 0);
+        bytes[length..].fill(0);
+        bytes.truncate(length);
+        bytes
     }
 
     /// The payload's bytes.
@@ -202,6 +224,8 @@ pub struct Audio {
     pub start: Wall,
     /// How the payload is encoded.
     pub encoding: Encoding,
+    /// Packets that never came, right before this one, by their sequence numbers. 0: a gap in time before it was never sent.
+    pub missing: u32,
     payload: Private<Vec<u8>>,
 }
 
@@ -209,7 +233,7 @@ impl Audio {
     /// Takes the payload into custody.
     #[must_use]
     pub const fn new(call: Call, side: Side, number: u64, start: Wall, encoding: Encoding, payload: Vec<u8>) -> Self {
-        Self { call, side, number, start, encoding, payload: Private::new(payload) }
+        Self { call, side, number, start, encoding, missing: 0, payload: Private::new(payload) }
     }
 
     /// The encoded bytes.

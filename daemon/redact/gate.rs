@@ -1,7 +1,7 @@
 //! Findings in, a sealed closing out.
 
 use sotto_charter::{Charter, Group as Metric};
-use sotto_private::{Consent, EndCause, Findings, Interruptions, Keywords, Label, Origin, Reason, Silence, TalkBalance, Wall};
+use sotto_private::{Consent, EndCause, Findings, Interruptions, Keywords, Label, Origin, Reason, Silence, StreamFacts, TalkBalance, Wall};
 use sotto_report as report;
 use sotto_report::messages::Gauges;
 use sotto_report::{CallId, Closing, Direction, Field, Fingerprint, Group, Id, Kind, Millis, Opening, Outcome, Quantity, Score};
@@ -74,8 +74,14 @@ fn signalling_only(findings: &Findings) -> Option<Reason> {
     if findings.scored_fraction > 0.0 {
         return None;
     }
-    let undecodable = findings.streams.iter().flatten().any(|stream| stream.undecodable > 0);
-    Some(if undecodable { Reason::CodecUnsupported } else { Reason::NoAudio })
+    let any = |is_it: fn(&StreamFacts) -> bool| findings.streams.iter().flatten().any(is_it);
+    Some(if any(|stream| stream.encrypted > 0) {
+        Reason::Encrypted
+    } else if any(|stream| stream.undecodable > 0) {
+        Reason::CodecUnsupported
+    } else {
+        Reason::NoAudio
+    })
 }
 
 fn score(findings: &Findings, call: CallId, answered: Wall, outcome: Outcome, terms: Terms<'_>) -> Score {
@@ -124,15 +130,31 @@ fn always(score: &mut Score, findings: &Findings, answered: Wall) {
     if !findings.origin.is_late() {
         score.set(Field::RingMs, milliseconds(answered.since(findings.offered)));
     }
-    score.set(Field::HoldMs, milliseconds(findings.hold_micros));
-    score.set(Field::HoldCount, f64::from(findings.hold_count));
+    if findings.origin.is_signalled() {
+        score.set(Field::HoldMs, milliseconds(findings.hold_micros));
+        score.set(Field::HoldCount, f64::from(findings.hold_count));
+    }
     for (field, quality) in [Field::QualityMosAgent, Field::QualityMosCustomer].into_iter().zip(findings.quality) {
         match quality {
             Ok(quality) => score.set(field, quality),
             Err(why) => score.set_unavailable(field, reason(why)),
         }
     }
-    score.set_unavailable(Field::TapLossPpm, report::Reason::NoRtcp);
+    match tap_loss(findings) {
+        Some(ppm) => score.set(Field::TapLossPpm, ppm),
+        None => score.set_unavailable(Field::TapLossPpm, report::Reason::NoRtcp),
+    }
+}
+
+/// What the tap missed and the receivers had, of a million packets that they report on.
+fn tap_loss(findings: &Findings) -> Option<f64> {
+    let reported = findings.streams.iter().flatten().filter_map(|stream| stream.far_end);
+    let (mut expected, mut missed) = (0, 0);
+    for far in reported {
+        expected += far.expected;
+        missed += far.missed.saturating_sub(far.lost);
+    }
+    (expected > 0).then(|| missed as f64 * 1e6 / expected as f64)
 }
 
 fn talk_balance(score: &mut Score, talk: Option<&TalkBalance>, charter: &Charter) {

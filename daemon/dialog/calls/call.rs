@@ -7,7 +7,7 @@ use sotto_private::{Call, EndCause, Side, Wall};
 use super::hangup::Hangup;
 use crate::keys::Keys;
 use crate::limits::Limits;
-use crate::rtp::Leg;
+use crate::rtp::{Leg, Session};
 use crate::sdp::{Coding, Description, Direction, Endpoint, static_coding};
 
 /// Branches (RFC 3261 section 8.1.1.7) tell apart the forks and retries of one INVITE.
@@ -95,8 +95,14 @@ pub(crate) struct CallState {
     pub(super) legs: [Option<Box<Leg>>; 2],
     /// It is in the list of calls with packets that wait.
     pub(super) waiting: bool,
-    /// The last payload type of each side's sound, and its coding: packets are many, and descriptions are few.
-    pub(super) known: [Option<(u8, Coding)>; 2],
+    /// The last payload type of each side's sound, its coding, and whether it is encrypted: packets are many, and descriptions are few.
+    pub(super) known: [Option<(u8, Coding, bool)>; 2],
+    /// What opens each side's SRTP.
+    pub(super) secrets: [Option<Box<Session>>; 2],
+    /// Nothing but its sound is known.
+    pub(super) is_sound_alone: bool,
+    /// Its conversation is heard on another call; this one is over for everybody else.
+    pub(super) is_shadow: bool,
 }
 
 impl CallState {
@@ -128,6 +134,9 @@ impl CallState {
             legs: [None, None],
             waiting: false,
             known: [None; 2],
+            secrets: [None, None],
+            is_sound_alone: false,
+            is_shadow: false,
         }
     }
 
@@ -199,7 +208,7 @@ impl CallState {
             let state = &self.sides[side.index()];
             let offered = state.offer.iter().flat_map(|(_, description)| &description.audio);
             let mut own = 0;
-            for address in state.media.iter().chain(offered).filter_map(|endpoint| endpoint.address) {
+            for address in state.media.iter().chain(offered).flat_map(|endpoint| endpoint.address.into_iter().chain(endpoint.rtcp)) {
                 if found.contains(&(side, address)) {
                     continue;
                 }
@@ -215,14 +224,14 @@ impl CallState {
     }
 
     /// How a payload type in `side`'s sound is coded: as the receiver numbered it (RFC 3264 section 5.1), else as the sender did,
-    /// else by RFC 3551. `None` where nobody negotiated it.
-    pub(super) fn coding(&mut self, side: Side, payload_type: u8) -> Option<Coding> {
+    /// else by RFC 3551; and whether it is encrypted. `None` where nobody negotiated it.
+    pub(super) fn coding(&mut self, side: Side, payload_type: u8) -> Option<(Coding, bool)> {
         match self.known[side.index()] {
-            Some((known, coding)) if known == payload_type => Some(coding),
+            Some((known, coding, is_secured)) if known == payload_type => Some((coding, is_secured)),
             _ => {
-                let coding = self.find_coding(side, payload_type)?;
-                self.known[side.index()] = Some((payload_type, coding));
-                Some(coding)
+                let (coding, is_secured) = (self.find_coding(side, payload_type)?, self.is_secured(side));
+                self.known[side.index()] = Some((payload_type, coding, is_secured));
+                Some((coding, is_secured))
             }
         }
     }
@@ -235,19 +244,19 @@ impl CallState {
             payloads.clone().find(|(number, _)| *number == payload_type).map(|(_, coding)| *coding)
         };
         let by_table = || matches!(payload_type, 0 | 3 | 8 | 9 | 10 | 11 | 13 | 18 | 19).then(|| static_coding(payload_type));
-        let coding = described(receiver).or_else(|| described(sender)).or_else(by_table)?;
+        described(receiver).or_else(|| described(sender)).or_else(by_table)
+    }
+
+    /// Whether `side`'s sound is encrypted.
+    pub(super) fn is_secured(&self, side: Side) -> bool {
+        let [sender, receiver] = [side, side.other()].map(|side| &self.sides[side.index()]);
         let is_secured = |state: &SideState| state.media.iter().any(|endpoint| endpoint.secured);
         let is_keyed = |state: &SideState| state.media.iter().any(|endpoint| endpoint.keyed || endpoint.secured);
-        let encrypted = if sender.media.is_empty() || receiver.media.is_empty() {
+        if sender.media.is_empty() || receiver.media.is_empty() {
             is_secured(sender) || is_secured(receiver)
         } else {
             is_keyed(sender) && is_keyed(receiver)
-        };
-        Some(match coding {
-            Coding::Sound(codec, _) if encrypted => Coding::Encrypted(codec, 8_000),
-            Coding::Undecodable(codec, clock) if encrypted => Coding::Encrypted(codec, clock),
-            coding => coding,
-        })
+        }
     }
 
     /// What a side says of its media comes into force. Said again within one transaction (on another mirrored leg, behind a

@@ -336,7 +336,7 @@ fn a_payload_type_may_be_given_another_codec() {
     let described = |codec: &str| bob_sdp().replace("RTP/AVP 0", "RTP/AVP 96").replace("a=rtpmap:0 PCMU/8000", &format!("a=rtpmap:96 {codec}"));
     let mut tap = Tap::new();
     let invite = request("INVITE", 1, false).body(&alice_sdp());
-    let changed = back("INVITE", 5).body(&described("opus/48000/2"));
+    let changed = back("INVITE", 5).body(&described("G729/8000"));
     tap.sip(&invite).sip(&response(200, &invite).body(&described("PCMU/8000")));
     for sequence in 0..10 {
         if sequence == 5 {

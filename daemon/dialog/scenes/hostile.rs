@@ -47,6 +47,8 @@ pub(super) fn check(tap: &mut Tap, datagrams: u64) {
         c.rtp_after_end,
         c.rtp_undecodable,
         c.rtp_encrypted,
+        c.rtp_forged,
+        c.rtp_same_call,
         c.rtp_unknown_type,
         c.rtp_duplicated,
         c.rtp_late,

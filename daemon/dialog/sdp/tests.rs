@@ -27,8 +27,8 @@ fn an_offer_says_where_in_what_and_which_way() {
     let payloads = [
         (0, Coding::Sound(Codec::Pcmu, Encoding::Pcmu)),
         (8, Coding::Sound(Codec::Pcma, Encoding::Pcma)),
-        (97, Coding::Undecodable(Codec::Opus, 48_000)),
-        (101, Coding::Silent),
+        (97, Coding::Sound(Codec::Opus, Encoding::Opus)),
+        (101, Coding::Event),
     ];
     assert_eq!(endpoint.payloads, payloads);
     assert!(!endpoint.secured && !endpoint.keyed);
@@ -53,12 +53,34 @@ fn hold_is_understood_in_both_its_forms() {
 }
 
 #[test]
-fn keys_are_noticed_and_not_kept() {
+fn keys_are_noticed_and_never_told() {
     assert!(one(&OFFER.replace("49170 RTP/AVP", "49170 RTP/SAVP")).secured);
     assert!(one(&OFFER.replace("49170 RTP/AVP", "49170 UDP/TLS/RTP/SAVPF")).secured);
     let keyed = one(&OFFER.replace("a=sendrecv", "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:secret"));
     assert!(keyed.keyed && !keyed.secured);
     assert!(!format!("{keyed:?}").contains("secret"));
+}
+
+#[test]
+fn each_codec_has_its_own_clock() {
+    let coding = |name: &str| one(&OFFER.replace("opus/48000/2", name)).payloads[2].1;
+    assert_eq!(coding("G722/8000"), Coding::Sound(Codec::G722, Encoding::G722));
+    assert_eq!(coding("L16/44100/2"), Coding::Sound(Codec::Linear, Encoding::L16 { rate: 44_100, channels: 2 }));
+    assert_eq!(coding("L16/16000"), Coding::Sound(Codec::Linear, Encoding::L16 { rate: 16_000, channels: 1 }));
+    assert_eq!((coding("CN/16000"), coding("speex/16000")), (Coding::Silent, Coding::Undecodable(Codec::Other, 16_000)));
+    assert_eq!((coding("opus/8000"), coding("L16/8000/9")), (Coding::Undecodable(Codec::Opus, 8_000), Coding::Undecodable(Codec::Linear, 8_000)));
+    let clocks = [9, 10, 11].map(|number| static_coding(number).clock());
+    assert_eq!(clocks, [Some(8_000), Some(44_100), Some(44_100)]);
+}
+
+#[test]
+fn where_rtcp_goes_is_read_where_it_is_said() {
+    let rtcp = |line: &str| one(&OFFER.replace("a=sendrecv", line)).rtcp;
+    assert_eq!(rtcp("a=rtcp:53020"), Some("192.0.2.1:53020".parse().unwrap()));
+    assert_eq!(rtcp("a=rtcp:53020 IN IP6 2001:db8::9"), Some("[2001:db8::9]:53020".parse().unwrap()));
+    for nowhere in ["a=sendrecv", "a=rtcp:", "a=rtcp:0", "a=rtcp:70000", "a=rtcp-mux"] {
+        assert_eq!(rtcp(nowhere), None, "{nowhere}");
+    }
 }
 
 #[test]

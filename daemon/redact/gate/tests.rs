@@ -1,4 +1,4 @@
-use sotto_private::{Call, Estimate, LegTalk, Origin, StreamFacts};
+use sotto_private::{Call, Estimate, FarEnd, LegTalk, Origin, StreamFacts};
 
 use super::*;
 
@@ -72,6 +72,48 @@ fn numbers_leave_rounded_and_only_those_agreed() {
     assert_eq!(score.value(Field::TalkSpeedAgentWpm), None, "detail was not agreed");
     assert_eq!(score.value(Field::InterruptionsAgentCount), None, "interruptions are not a kpi here");
     assert_eq!(score.direction, Some(Direction::Inbound));
+}
+
+fn stream() -> StreamFacts {
+    StreamFacts {
+        codec: sotto_private::Codec::Pcmu,
+        packets: 900,
+        lost: 100,
+        reordered: 0,
+        duplicated: 0,
+        jitter_micros: 0,
+        undecodable: 0,
+        encrypted: 0,
+        foreign: 0,
+        far_end: None,
+    }
+}
+
+#[test]
+fn what_the_receivers_had_and_the_tap_had_not_is_the_taps_loss() {
+    let ppm = |streams| {
+        let score = sealed(&Findings { streams, ..findings() }).score.unwrap();
+        (score.value(Field::TapLossPpm), score.unavailable(Field::TapLossPpm))
+    };
+    assert_eq!(ppm([Some(stream()), None]), (None, Some(report::Reason::NoRtcp)));
+    let reported = |expected, lost, missed| Some(StreamFacts { far_end: Some(FarEnd { expected, lost, missed }), ..stream() });
+    assert_eq!(ppm([reported(1_000, 0, 40), Some(stream())]).0, Some(40_000.0));
+    assert_eq!(ppm([reported(1_000, 10, 40), reported(3_000, 500, 20)]).0, Some(7_500.0), "what the receiver lost beyond the tap is none of its");
+}
+
+#[test]
+fn sound_that_nobody_has_the_key_of_is_the_reason_for_signalling_alone() {
+    let encrypted = Some(StreamFacts { encrypted: 900, undecodable: 900, ..stream() });
+    let closing = sealed(&Findings { streams: [encrypted; 2], scored_fraction: 0.0, ..findings() });
+    assert_eq!((closing.outcome, closing.reason), (Outcome::SignallingOnly, Some(report::Reason::Encrypted)));
+}
+
+#[test]
+fn of_sound_without_signalling_only_what_is_known_is_said() {
+    let score = sealed(&Findings { origin: Origin::SoundAlone, ..findings() }).score.unwrap();
+    let values = [Field::RingMs, Field::HoldMs, Field::HoldCount].map(|field| score.value(field));
+    assert_eq!((values, score.direction), ([None; 3], None));
+    assert_eq!(score.value(Field::CallDurationMs), Some(60_000.0));
 }
 
 #[test]

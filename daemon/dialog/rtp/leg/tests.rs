@@ -11,12 +11,16 @@ struct Bench {
     limits: Limits,
     answered: Option<Wall>,
     number: u64,
+    trust: Trust,
 }
+
+/// Where the leg's own source sends from.
+const OWN: &str = "192.0.2.1:4000";
 
 impl Bench {
     fn new() -> Self {
         let (out, counters, limits) = (VecDeque::new(), Counters::default(), Limits::default());
-        Self { leg: Leg::default(), out, counters, limits, answered: Some(wall(0)), number: 0 }
+        Self { leg: Leg::default(), out, counters, limits, answered: Some(wall(0)), number: 0, trust: Trust::Named }
     }
 
     fn with<T>(&mut self, act: impl FnOnce(Leg, &mut Sink<'_>) -> (Leg, T)) -> T {
@@ -39,16 +43,22 @@ impl Bench {
     }
 
     fn raw(&mut self, ssrc: u32, sequence: u16, timestamp: u32, arrival: i64, coding: Coding, from: &str) {
+        self.bytes(ssrc, sequence, timestamp, arrival, coding, from, &[sequence as u8; 160]);
+    }
+
+    #[expect(clippy::too_many_arguments)]
+    fn bytes(&mut self, ssrc: u32, sequence: u16, timestamp: u32, arrival: i64, coding: Coding, from: &str, payload: &[u8]) {
         self.number += 1;
         let mut bytes = vec![0x80, 0];
         bytes.extend(sequence.to_be_bytes());
         bytes.extend(timestamp.to_be_bytes());
         bytes.extend(ssrc.to_be_bytes());
-        bytes.extend([sequence as u8; 160]);
+        bytes.extend(payload);
         let datagram = Datagram::new(wall(arrival), self.number, from.parse().unwrap(), "192.0.2.2:5000".parse().unwrap(), bytes);
         let Kind::Rtp(header) = kind(datagram.payload()) else { panic!() };
+        let trust = self.trust;
         self.with(|mut leg, sink| {
-            leg.push(datagram, header, coding, sink);
+            leg.push(datagram, header, coding, trust, sink);
             (leg, ())
         });
     }
@@ -164,7 +174,7 @@ fn a_second_source_beside_the_first_is_not_heard() {
     }
     assert_eq!(bench.order(), (1..50).collect::<Vec<u8>>());
     let facts = bench.finish().unwrap();
-    assert_eq!((facts.packets, facts.lost), (49, 0));
+    assert_eq!((facts.packets, facts.lost, facts.foreign), (49, 0, 49));
     assert_eq!(bench.counters.rtp_other_source, 49);
 }
 
@@ -180,21 +190,29 @@ fn a_source_that_takes_over_is_heard_from_its_first_packet() {
     let heard = bench.heard();
     assert_eq!(heard.iter().map(|(_, start)| *start).collect::<Vec<_>>(), (1..=40).collect::<Vec<_>>());
     let facts = bench.finish().unwrap();
-    assert_eq!((facts.packets, facts.lost), (40, 0));
+    assert_eq!((facts.packets, facts.lost, facts.foreign), (40, 0, 0));
 }
 
 #[test]
-fn of_a_source_that_was_there_before_only_what_came_after_is_heard() {
+fn a_source_that_talked_beside_the_own_one_is_heard_after_half_a_minute_of_silence_and_gives_way_at_once() {
     let mut bench = Bench::new();
     for number in 1..=20 {
         bench.push(7, number, 20_000 * i64::from(number), PCMU);
         bench.push(8, number + 100, 20_000 * i64::from(number) + 5_000, PCMU);
     }
-    for number in 21..=50 {
+    for number in 21..=1_550 {
         bench.push(8, number + 100, 20_000 * i64::from(number) + 5_000, PCMU);
     }
-    assert_eq!(bench.order(), (1..=20).chain(120..=150).collect::<Vec<u8>>());
-    assert_eq!(bench.counters.rtp_other_source, 19);
+    let heard = bench.heard();
+    let after: Vec<i64> = heard.iter().map(|(_, start)| *start).filter(|start| *start > 20).collect();
+    assert_eq!((heard.len() - after.len(), after.len()), (20, 94), "the own one, and 30 packets after the half minute with the 64 kept");
+    // The own source is back: it does not wait.
+    for number in 1_551..=1_560 {
+        bench.push(7, number, 20_000 * i64::from(number), PCMU);
+        bench.push(8, number + 100, 20_000 * i64::from(number) + 5_000, PCMU);
+    }
+    assert_eq!(bench.order().len(), 9 + 1, "the own one has proven itself by its second packet, and the other had one more until then");
+    assert!(bench.finish().unwrap().foreign > 1_400);
 }
 
 #[test]
@@ -216,12 +234,13 @@ fn the_same_source_may_restart_its_numbers() {
     }
     bench.raw(7, 40_000, 6 * 160, 120_000, PCMU, "192.0.2.1:4000");
     assert_eq!(bench.order(), [1, 2, 3, 4, 5], "one stray packet is held");
-    for number in 7..=10u32 {
+    for number in 7..=40u32 {
         bench.raw(7, 39_994 + number as u16, number * 160, 20_000 * i64::from(number), PCMU, "192.0.2.1:4000");
+        assert!(number > 19 || bench.out.is_empty(), "not before the old numbers have been silent for 300 ms");
     }
-    assert_eq!(bench.heard().iter().map(|(_, start)| *start).collect::<Vec<_>>(), [6, 7, 8, 9, 10]);
+    assert_eq!(bench.heard().iter().map(|(_, start)| *start).collect::<Vec<_>>(), (6..=40).collect::<Vec<_>>());
     let facts = bench.finish().unwrap();
-    assert_eq!((facts.packets, facts.lost), (10, 0));
+    assert_eq!((facts.packets, facts.lost, facts.foreign), (40, 0, 0));
 }
 
 #[test]
@@ -251,13 +270,169 @@ fn events_and_noise_are_no_sound_and_no_loss() {
         bench.push(7, number, 20_000 * i64::from(number), PCMU);
     }
     for number in 4..=8 {
-        bench.raw(7, number, 4 * 160, 20_000 * i64::from(number), Coding::Silent, "192.0.2.1:4000");
+        let coding = if number == 8 { Coding::Silent } else { Coding::Event };
+        bench.bytes(7, number, 4 * 160, 20_000 * i64::from(number), coding, OWN, &[5, 10, 0, 160]);
     }
     bench.push(7, 9, 180_000, PCMU);
     assert_eq!(bench.heard(), [(1, 1), (2, 2), (3, 3), (9, 9)]);
     let facts = bench.finish().unwrap();
     assert_eq!((facts.packets, facts.lost, bench.counters.rtp_silent), (9, 0, 5));
     assert_eq!(facts.jitter_micros, 0);
+}
+
+#[test]
+fn a_telephone_event_is_told_with_its_time_stamp_and_only_by_the_own_source() {
+    let mut bench = Bench::new();
+    for number in 1..=3 {
+        bench.push(7, number, 20_000 * i64::from(number), PCMU);
+    }
+    for number in 4..=6u16 {
+        bench.bytes(7, number, 640, 20_000 * i64::from(number), Coding::Event, OWN, &[5, 10, 0, 160]);
+        bench.bytes(8, number, 640, 20_000 * i64::from(number), Coding::Event, OWN, &[9, 10, 0, 160]);
+    }
+    bench.bytes(7, 7, 640, 140_000, Coding::Event, OWN, &[5, 10, 0]);
+    let events: Vec<_> = bench.leg.events().into_iter().map(|event| (event.ssrc, event.timestamp, event.event)).collect();
+    assert_eq!(events, [(7, 640, 5); 3], "the one that was cut tells nothing");
+    bench.answered = None;
+    bench.bytes(7, 8, 1_280, 160_000, Coding::Event, OWN, &[5, 10, 0, 160]);
+    assert!(bench.leg.events().is_empty(), "nor one before the answer");
+}
+
+#[test]
+fn what_follows_a_gap_says_whether_anything_was_lost_in_it() {
+    let mut bench = Bench::new();
+    for number in [1, 2, 3, 6, 7] {
+        bench.push(7, number, 20_000 * i64::from(number), PCMU);
+    }
+    bench.advance(400_000);
+    // Silence suppression: numbers go on, time stamps leap.
+    for number in 8..=9u16 {
+        bench.raw(7, number, u32::from(number) * 160 + 8_000, 1_000_000 + 20_000 * i64::from(number), PCMU, OWN);
+    }
+    let missing: Vec<u32> = bench.out.drain(..).filter_map(|output| match output {
+        Output::Audio(audio) => Some(audio.missing),
+        Output::Event(_) => None,
+    }).collect();
+    assert_eq!(missing, [0, 0, 0, 2, 0, 0, 0]);
+}
+
+/// An intruder's packets beside 500 of the own source; what the leg passes on, and what it says of it all.
+fn attacked(mut intrude: impl FnMut(&mut Bench, u32, i64)) -> (Vec<(u8, i64)>, StreamFacts) {
+    let mut bench = Bench::new();
+    for number in 1..=500u32 {
+        let at = 20_000 * i64::from(number);
+        // The own source is silent for a while, twice.
+        if !(100..110).contains(&number) && !(200..350).contains(&number) {
+            bench.push(7, number, at, PCMU);
+        }
+        intrude(&mut bench, number, at + 1_000);
+        bench.trust = Trust::Named;
+        bench.advance(at + 15_000);
+    }
+    bench.advance(20_000_000);
+    let heard = bench.heard();
+    (heard, bench.finish().unwrap())
+}
+
+#[test]
+fn no_attack_changes_what_is_heard() {
+    let (plain, facts) = attacked(|_, _, _| {});
+    assert_eq!(facts.foreign, 0);
+    let noise = |number: u32| number.wrapping_mul(2_654_435_761);
+    let mut attacks: Vec<(&str, Box<dyn FnMut(&mut Bench, u32, i64)>)> = vec![
+        ("another source from the own address", Box::new(|bench, number, at| bench.push(9, number, at, PCMU))),
+        ("the own source from another address, with numbers that collide", Box::new(|bench, number, at| {
+            bench.trust = Trust::Stranger;
+            bench.bytes(7, number as u16, number * 160, at, PCMU, "203.0.113.9:9", &[0x55; 160]);
+        })),
+        ("the same from the next port, ahead of the own", Box::new(|bench, number, at| {
+            bench.trust = Trust::Neighbour;
+            bench.bytes(7, number as u16 + 20, (number + 20) * 160, at, PCMU, "192.0.2.1:4002", &[0x55; 160]);
+        })),
+        ("its own packets again, from long ago", Box::new(|bench, number, at| bench.push(7, number.saturating_sub(150).max(1), at, PCMU))),
+        ("its own packets again, in their order and all at once", Box::new(|bench, number, at| {
+            if number % 50 == 0 {
+                for old in number.saturating_sub(450)..number.saturating_sub(110) {
+                    bench.push(7, old, at, PCMU);
+                }
+            }
+        })),
+        ("numbers from elsewhere under its own name and address", Box::new(|bench, number, at| {
+            bench.raw(7, 30_000 + number as u16, 99_999 + number * 160, at, PCMU, OWN);
+        })),
+        ("noise", Box::new(move |bench, number, at| {
+            for part in 0..20 {
+                let random = noise(number * 20 + part);
+                bench.raw(random, (random >> 7) as u16, random, at + i64::from(part), PCMU, OWN);
+            }
+        })),
+        ("many at once", Box::new(|bench, number, at| {
+            for other in 0..8 {
+                bench.raw(50 + other, number as u16, number * 160, at + i64::from(other), PCMU, if other % 2 == 0 { OWN } else { "192.0.2.1:9" });
+            }
+        })),
+    ];
+    for (name, attack) in &mut attacks {
+        let (heard, facts) = attacked(attack);
+        assert!(heard == plain, "{name}: {} and {} pieces", heard.len(), plain.len());
+        assert!(facts.foreign > 100, "{name}: {} foreign", facts.foreign);
+    }
+}
+
+#[test]
+fn who_sends_from_where_it_should_is_heard_though_a_stranger_came_first() {
+    for own in [1, 40, 200] {
+        let mut bench = Bench::new();
+        for number in 1..=300u32 {
+            let at = 20_000 * i64::from(number);
+            bench.trust = Trust::Stranger;
+            bench.bytes(9, number as u16, number * 160, at - 1_000, PCMU, "203.0.113.9:9", &[0x55; 160]);
+            bench.trust = Trust::Named;
+            if number >= own {
+                bench.push(7, number, at, PCMU);
+            }
+        }
+        let heard = bench.heard();
+        let strange = heard.iter().filter(|(byte, _)| *byte == 0x55).count();
+        // Where nobody else is, a stranger is heard after a second: behind NAT that is how it must be.
+        assert!(strange <= if own <= 40 { 1 } else { 202 }, "{own}: {strange}");
+        assert_eq!(heard.iter().filter(|(_, start)| *start >= i64::from(own)).count(), 301 - own as usize, "{own}");
+    }
+}
+
+#[test]
+fn a_source_that_nat_gives_another_port_goes_on() {
+    let mut bench = Bench::new();
+    for number in 1..=50 {
+        bench.push(7, number, 20_000 * i64::from(number), PCMU);
+    }
+    bench.trust = Trust::Neighbour;
+    for number in 53..=150u32 {
+        bench.raw(7, number as u16, number * 160, 20_000 * i64::from(number), PCMU, "192.0.2.1:61000");
+    }
+    assert_eq!(bench.heard(), (1..=50).chain(53..=150).map(|number| (number as u8, number)).collect::<Vec<_>>());
+    let facts = bench.finish().unwrap();
+    assert_eq!((facts.packets, facts.lost, facts.foreign), (148, 2, 0), "what was lost in between is lost");
+}
+
+#[test]
+fn the_tail_of_a_source_that_was_replaced_is_nobodys_attack() {
+    let mut bench = Bench::new();
+    for number in 1..=50 {
+        bench.push(7, number, 20_000 * i64::from(number), PCMU);
+    }
+    bench.leg.renegotiate();
+    for number in 51..=100u32 {
+        bench.trust = Trust::Named;
+        bench.raw(9, number as u16, number * 160, 20_000 * i64::from(number) + 1_000, PCMU, "192.0.2.7:4000");
+        if number < 55 {
+            bench.trust = Trust::Stranger;
+            bench.push(7, number, 20_000 * i64::from(number), PCMU);
+        }
+    }
+    let facts = bench.finish().unwrap();
+    assert!(facts.foreign == 0 && facts.packets >= 99, "{facts:?}");
+    assert!(bench.counters.rtp_late > 0);
 }
 
 #[test]
@@ -325,7 +500,7 @@ fn odd_sizes_are_dropped() {
     let datagram = Datagram::new(wall(60_000), 3, "192.0.2.1:4000".parse().unwrap(), "192.0.2.2:5000".parse().unwrap(), bytes);
     let Kind::Rtp(header) = kind(datagram.payload()) else { panic!() };
     bench.with(|mut leg, sink| {
-        leg.push(datagram, header, PCMU, sink);
+        leg.push(datagram, header, PCMU, Trust::Named, sink);
         (leg, ())
     });
     assert_eq!((bench.order(), bench.counters.rtp_odd_size), (vec![1, 2], 1));

@@ -8,7 +8,7 @@ fn wall(micros: i64) -> Wall {
 
 /// Places a packet of 20 ms that must not be in doubt; where it lies, microseconds.
 fn at(timeline: &mut Timeline, timestamp: u32, arrival: i64) -> i64 {
-    match timeline.place(timestamp, wall(arrival), PACKET) {
+    match timeline.place(timestamp, 8_000, wall(arrival), PACKET) {
         Placed::At(start) => start.since(wall(0)),
         Placed::Doubtful => panic!("{timestamp} at {arrival} is in doubt"),
     }
@@ -61,7 +61,7 @@ fn drift_does_not_add_up_over_an_hour() {
             assert!((start - sent).abs() < 6_000, "{ppm} ppm: {} us off after {number} packets", start - sent);
             if let Some(end) = end {
                 let gap: i64 = start - end;
-                assert!(gap.abs() <= SAMPLE, "a step of {gap} us");
+                assert!(gap.abs() <= STEP, "a step of {gap} us");
             }
             end = Some(start + PACKET);
         }
@@ -80,11 +80,36 @@ fn a_time_stamp_that_jumps_ahead_is_put_where_it_arrived() {
 fn what_comes_far_behind_is_in_doubt_and_sound_never_overlaps() {
     let mut timeline = Timeline::default();
     assert_eq!(at(&mut timeline, 16_000, 0), 0);
-    assert_eq!(timeline.place(16_160, wall(PACKET + JUMP + 1), PACKET), Placed::Doubtful);
-    assert_eq!(timeline.place(0, wall(PACKET), PACKET), Placed::Doubtful, "a time stamp set back");
+    assert_eq!(timeline.place(16_160, 8_000, wall(PACKET + JUMP + 1), PACKET), Placed::Doubtful);
+    assert_eq!(timeline.place(0, 8_000, wall(PACKET), PACKET), Placed::Doubtful, "a time stamp set back");
     // A burst: by the anchor as it is.
-    assert_eq!(timeline.settle(16_160, wall(PACKET + 500_000), PACKET), wall(PACKET));
+    assert_eq!(timeline.settle(16_160, 8_000, wall(PACKET + 500_000), PACKET), wall(PACKET));
     // A time stamp repeated: after what was said, not over it.
     assert_eq!(at(&mut timeline, 16_160, 2 * PACKET), 2 * PACKET);
     assert_eq!(timeline.end(), wall(3 * PACKET));
+}
+
+#[test]
+fn each_codec_counts_by_its_own_clock() {
+    for (clock, units) in [(8_000u32, 160u32), (16_000, 320), (44_100, 882), (48_000, 960)] {
+        let mut timeline = Timeline::default();
+        for number in 0..2_000i64 {
+            let timestamp = (u32::MAX - 5_000).wrapping_add(units * number as u32);
+            assert_eq!(timeline.place(timestamp, clock, wall(PACKET * number), PACKET), Placed::At(wall(PACKET * number)), "{clock}");
+        }
+    }
+}
+
+#[test]
+fn another_clock_in_the_middle_goes_on_where_the_sound_ended() {
+    let mut timeline = Timeline::default();
+    for number in 0..10 {
+        timeline.place(160 * number, 8_000, wall(PACKET * i64::from(number)), PACKET);
+    }
+    // The time stamp starts anew, or goes on, or counts what has passed by the new rate: it says nothing.
+    assert_eq!(timeline.place(77, 48_000, wall(10 * PACKET + 9_000), PACKET), Placed::At(wall(10 * PACKET)));
+    assert_eq!(timeline.place(77 + 960, 48_000, wall(11 * PACKET), PACKET), Placed::At(wall(11 * PACKET)));
+    // Back again, after a second of silence.
+    assert_eq!(timeline.place(1_760, 8_000, wall(62 * PACKET), PACKET), Placed::At(wall(62 * PACKET)));
+    assert_eq!(timeline.place(1_920, 8_000, wall(63 * PACKET), PACKET), Placed::At(wall(63 * PACKET)));
 }
