@@ -387,10 +387,12 @@ impl Calls {
         for (side, address) in old.iter().filter(|claim| !wanted.contains(claim)) {
             self.claims.remove(*address, Claim { slot, side: *side });
         }
+        call.claimed.clone_from(&wanted);
+        let slots = &self.slots;
+        let is_answered = |slot: usize| slots.get(slot).and_then(Option::as_deref).is_some_and(|call| call.answered.is_some());
         for (side, address) in wanted.iter().filter(|claim| !old.contains(claim)) {
-            self.claims.add(*address, Claim { slot, side: *side });
+            self.claims.add(*address, Claim { slot, side: *side }, is_answered);
         }
-        call.claimed = wanted;
     }
 
     /// An event of a call that goes on: what its legs hold back goes out first.

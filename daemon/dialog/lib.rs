@@ -1,13 +1,13 @@
 //! Which call, which party, which codec.
 //!
-//! Datagrams go in; calls and the sound of their legs come out: SIP (RFC 3261) over UDP opens, changes and ends calls, SDP (RFC
+//! Datagrams go in; calls and the sound of their legs come out: SIP (RFC 3261) over UDP and TCP opens, changes and ends calls, SDP (RFC
 //! 8866, 3264) says where their sound flows and in which codec, RTP (RFC 3550) is bound to them, put in order and laid on the
 //! wall clock. It only listens; nothing is ever answered.
 //!
 //! # The one rule
 //!
 //! **Nothing happens between calls.** There is no clock, no thread, no socket in here. Whoever owns a [`Dialogs`] gives it what
-//! arrived ([`Dialogs::datagram`], [`Dialogs::pcm`]) and how late it is ([`Dialogs::advance`]), and after each of these takes out
+//! arrived ([`Dialogs::datagram`], [`Dialogs::segment`], [`Dialogs::pcm`]) and how late it is ([`Dialogs::advance`]), and after each of these takes out
 //! everything that came of it ([`Dialogs::poll`] until `None`). The same input at the same stamps gives the same output, live or
 //! from a file. At the end of everything stands [`Dialogs::finish`].
 //!
@@ -52,6 +52,9 @@
 //! # What to rely on
 //!
 //! - Each call gives `Offered`, at most one `Ringing`, at most one `Answered`, `Held` and `Resumed` in turns, and one `Ended`, the last of it.
+//! - A transfer (RFC 3515, 3891) is one story in two calls: the old one ends as transferred, the new one is offered as its continuation.
+//! - A BYE ends a call where both its tags, an address that the dialog knows and the sound agree. Where every leg that sounded goes on
+//!   for two seconds, the call goes on, and no packet is missing; else it ended with the BYE. Until that is clear, nothing of it comes out.
 //! - [`Audio`] comes between `Answered` and `Ended`. Early media (RFC 3960) is followed, so that the conversation's first
 //!   packet is in place, but its sound is dropped and counted: it is announcements, no conversation.
 //! - Within a leg, audio is in order, without duplicates, and never overlaps by more than a millisecond. The two legs of a

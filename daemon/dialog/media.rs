@@ -16,7 +16,7 @@ pub(crate) struct Claim {
     pub(crate) side: Side,
 }
 
-/// Claims to one address that are kept; the oldest goes.
+/// Claims to one address that are kept.
 const CLAIMS: usize = 8;
 
 /// All addresses of all open calls, and a memory of the paths between them.
@@ -44,10 +44,13 @@ struct Flow {
 }
 
 impl Claims {
-    pub(crate) fn add(&mut self, address: SocketAddr, claim: Claim) {
+    /// A call names an address. Where too many do, one that is not answered goes, else the oldest: an INVITE alone takes no
+    /// running call's place.
+    pub(crate) fn add(&mut self, address: SocketAddr, claim: Claim, is_answered: impl Fn(usize) -> bool) {
         let claims = self.addresses.entry(address).or_default();
         if claims.len() == CLAIMS {
-            claims.remove(0);
+            let spare = claims.iter().position(|known| !is_answered(known.slot)).unwrap_or(0);
+            claims.remove(spare);
         }
         claims.push(claim);
         self.version += 1;
@@ -159,8 +162,8 @@ mod tests {
         let mut claims = Claims::default();
         let find = |claims: &mut Claims, from, to| claims.sound(from, to, 100, |_| true).map(|bound| bound.claim);
         assert_eq!(find(&mut claims, phone, relay), None);
-        claims.add(phone, Claim { slot: 0, side: Side::Calling });
-        claims.add(relay, Claim { slot: 0, side: Side::Called });
+        claims.add(phone, Claim { slot: 0, side: Side::Calling }, |_| true);
+        claims.add(relay, Claim { slot: 0, side: Side::Called }, |_| true);
         let calling = Some(Claim { slot: 0, side: Side::Calling });
         let called = Some(Claim { slot: 0, side: Side::Called });
         assert_eq!(find(&mut claims, phone, relay), calling);
@@ -169,7 +172,7 @@ mod tests {
         assert_eq!(find(&mut claims, relay, other), called);
         assert_eq!(find(&mut claims, other, address("203.0.113.5:9")), None);
 
-        claims.add(phone, Claim { slot: 1, side: Side::Calling });
+        claims.add(phone, Claim { slot: 1, side: Side::Calling }, |_| true);
         assert_eq!(find(&mut claims, other, phone), Some(Claim { slot: 1, side: Side::Called }), "the newest");
         assert_eq!(find(&mut claims, relay, phone), called, "but for the path that only the older one named");
         let ringing = claims.find(other, phone, |slot| slot == 0).map(|bound| bound.claim);

@@ -1,10 +1,12 @@
 //! Whole calls, as they pass the mirror.
 
 mod dialogs;
+mod flood;
 mod flow;
 mod hostile;
 mod real;
 mod sound;
+mod streams;
 
 use sotto_private::{Call, CallEvent, Datagram, EndCause, Pcm, Side, StreamFacts, Wall};
 
