@@ -41,6 +41,7 @@ impl Default for Duplicates {
     }
 }
 
+/// Tells nothing of what was seen.
 impl std::fmt::Debug for Duplicates {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("Duplicates")

@@ -1,4 +1,7 @@
 //! Tunnels: what they carry is an IP packet again, straight or in an Ethernet frame.
+//!
+//! Whoever can send a tunnel's packets past the mirror can send in another's name, as whoever can forge an address can: what is heard of a call
+//! is held to its own addresses and numbers further on.
 
 use super::link::{ether, ethernet};
 use super::{Refusal, rest, u16_at};

@@ -81,8 +81,8 @@ pub(super) fn encapsulations(packet: &[u8], ether_type: u16) -> Vec<(&'static st
 #[test]
 fn udp_is_found_behind_every_encapsulation() {
     for (is_v6, ether_type) in [(false, 0x0800), (true, 0x86dd)] {
-        let (source, destination) =
-            if is_v6 { (address("2001:db8::1", 5060), address("2001:db8::2", 5062)) } else { (address("192.0.2.1", 5060), address("192.0.2.2", 5062)) };
+        let ends = if is_v6 { ["2001:db8::1", "2001:db8::2"] } else { ["192.0.2.1", "192.0.2.2"] };
+        let (source, destination) = (address(ends[0], 5060), address(ends[1], 5062));
         let mut tunnels = 0;
         for (name, link, frame) in encapsulations(&inner(is_v6), ether_type) {
             let (seen, counters) = once(link, &frame);
@@ -159,6 +159,7 @@ fn what_is_dropped_is_counted_by_its_reason() {
     header[0] = 0x44;
     let mut total = ipv4(1, 0, 17, &hello());
     total[3] = 19;
+    let arp_in_vxlan = join(&[&[8, 0, 0, 0, 0, 0, 7, 0], &ethernet(&[], 0x0806, &[0; 28])]);
     let cases: [(&str, Vec<u8>, Count); 14] = [
         ("a first fragment", ethernet(&[], 0x0800, &ipv4(1, 0x2000, 17, &[0; 16])), |c| c.fragments),
         ("a later fragment", ethernet(&[], 0x0800, &ipv4(1, 9, 17, &hello())), |c| c.fragments),
@@ -167,7 +168,7 @@ fn what_is_dropped_is_counted_by_its_reason() {
         ("PPTP's GRE", ethernet(&[], 0x0800, &ipv4(1, 0, 47, &gre(0x2001, 0x880b, &[0; 20]))), |c| c.other_ip),
         ("ARP", ethernet(&[], 0x0806, &[0; 28]), |c| c.not_ip),
         ("spanning tree", ethernet(&[], 38, &[0x42; 38]), |c| c.not_ip),
-        ("ARP in VXLAN", ethernet(&[], 0x0800, &ipv4(1, 0, 17, &udp_to(4789, &join(&[&[8, 0, 0, 0, 0, 0, 7, 0], &ethernet(&[], 0x0806, &[0; 28])])))), |c| c.not_ip),
+        ("ARP in VXLAN", ethernet(&[], 0x0800, &ipv4(1, 0, 17, &udp_to(4789, &arp_in_vxlan))), |c| c.not_ip),
         ("a tag and no more", ethernet(&[0x8100], 0x0800, &[])[..15].to_vec(), |c| c.malformed),
         ("half an IP header", ethernet(&[], 0x0800, &ipv4(1, 0, 17, &hello())[..12]), |c| c.malformed),
         ("UDP longer than its packet", ethernet(&[], 0x0800, &ipv4(1, 0, 17, &long)), |c| c.malformed),
