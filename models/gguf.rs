@@ -29,9 +29,14 @@ const MAX_STRING: u64 = 1 << 20;
 const MAX_ARRAY: u64 = 1 << 18;
 /// GGML's own limit.
 const MAX_DIMENSIONS: u32 = 4;
-/// Values in one Q8_0 block: an f16 scale, then 32 signed bytes.
-const Q8_0_BLOCK: usize = 32;
-const Q8_0_BYTES: usize = 2 + Q8_0_BLOCK;
+/// Values in one block of Q8_0, Q5_0 or Q4_0.
+const BLOCK: usize = 32;
+/// An f16 scale, then 32 signed bytes.
+const Q8_0_BYTES: usize = 2 + BLOCK;
+/// An f16 scale, the fifth bits of all values, then pairs of four bits: the first 16 values in the lower halves.
+const Q5_0_BYTES: usize = 2 + 4 + BLOCK / 2;
+/// As Q5_0, without fifth bits.
+const Q4_0_BYTES: usize = 2 + BLOCK / 2;
 
 /// The tensors and metadata of one GGUF file, over bytes that stay where they are.
 #[derive(Debug)]
@@ -54,6 +59,30 @@ enum Encoding {
     F32,
     F16,
     Q8_0,
+    Q5_0,
+    Q4_0,
+}
+
+impl Encoding {
+    /// Whether values share blocks.
+    const fn is_quantized(self) -> bool {
+        matches!(self, Self::Q8_0 | Self::Q5_0 | Self::Q4_0)
+    }
+}
+
+/// How [`write`] stores a matrix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Storage {
+    /// As it is.
+    F32,
+    /// 16 bits a value.
+    F16,
+    /// 8.5 bits a value.
+    Q8_0,
+    /// 5.5 bits a value.
+    Q5_0,
+    /// 4.5 bits a value.
+    Q4_0,
 }
 
 impl<'a> Tensors<'a> {
@@ -161,7 +190,7 @@ impl<'a> Tensors<'a> {
         mut each: impl FnMut(usize, &[f32]),
     ) -> Result<(), ModelError> {
         let entry = self.entry(name, &[rows, columns])?;
-        if entry.encoding == Encoding::Q8_0 && !columns.is_multiple_of(Q8_0_BLOCK) {
+        if entry.encoding.is_quantized() && !columns.is_multiple_of(BLOCK) {
             return Err(ModelError::Format {
                 offset: entry.range.start,
                 what: "rows of a quantized matrix share a block",
@@ -285,14 +314,35 @@ pub fn plain(dimensions: &[usize], values: &[f32]) -> Result<QTensor, ModelError
     Ok(QTensor::quantize(&tensor, GgmlDType::F32)?)
 }
 
-/// A matrix for [`write`], stored as Q8_0: blocks of 32 along a row share one scale.
+/// A matrix for [`write`]; where it is quantized, blocks of 32 along a row share one scale.
 ///
 /// # Errors
 ///
-/// The values do not fill the shape, or `columns` is not a multiple of 32.
-pub fn quantized(rows: usize, columns: usize, values: &[f32]) -> Result<QTensor, ModelError> {
+/// The values do not fill the shape, or `columns` is not a multiple of 32 where they are quantized.
+pub fn matrix(
+    rows: usize,
+    columns: usize,
+    values: &[f32],
+    storage: Storage,
+) -> Result<QTensor, ModelError> {
     let tensor = Tensor::from_slice(values, (rows, columns), &Device::Cpu)?;
-    Ok(QTensor::quantize(&tensor, GgmlDType::Q8_0)?)
+    let kind = match storage {
+        Storage::F32 => GgmlDType::F32,
+        Storage::F16 => GgmlDType::F16,
+        Storage::Q8_0 => GgmlDType::Q8_0,
+        Storage::Q5_0 => GgmlDType::Q5_0,
+        Storage::Q4_0 => GgmlDType::Q4_0,
+    };
+    Ok(QTensor::quantize(&tensor, kind)?)
+}
+
+/// A matrix for [`write`], stored as Q8_0.
+///
+/// # Errors
+///
+/// As [`matrix`].
+pub fn quantized(rows: usize, columns: usize, values: &[f32]) -> Result<QTensor, ModelError> {
+    matrix(rows, columns, values, Storage::Q8_0)
 }
 
 /// Writes a GGUF file, keys and tensors in the order of their names: equal input gives equal bytes.
@@ -340,13 +390,44 @@ fn decode(data: &[u8], encoding: Encoding, values: &mut [f32]) {
         }
         Encoding::Q8_0 => {
             let blocks = data.as_chunks::<Q8_0_BYTES>().0;
-            for (values, block) in values.chunks_mut(Q8_0_BLOCK).zip(blocks) {
+            for (values, block) in values.chunks_mut(BLOCK).zip(blocks) {
                 let scale = half::f16::from_le_bytes([block[0], block[1]]).to_f32();
                 for (value, byte) in values.iter_mut().zip(&block[2..]) {
                     *value = scale * f32::from(byte.cast_signed());
                 }
             }
         }
+        Encoding::Q5_0 => {
+            let blocks = data.as_chunks::<Q5_0_BYTES>().0;
+            for (values, block) in values.chunks_mut(BLOCK).zip(blocks) {
+                let fifth = u32::from_le_bytes([block[2], block[3], block[4], block[5]]);
+                halves([block[0], block[1]], &block[6..], values, |index, four| {
+                    let bit = (fifth >> index & 1) as u8;
+                    f32::from(four | bit << 4) - 16.0
+                });
+            }
+        }
+        Encoding::Q4_0 => {
+            let blocks = data.as_chunks::<Q4_0_BYTES>().0;
+            for (values, block) in values.chunks_mut(BLOCK).zip(blocks) {
+                let number = |_, four| f32::from(four) - 8.0;
+                halves([block[0], block[1]], &block[2..], values, number);
+            }
+        }
+    }
+}
+
+/// Values of a block whose bytes hold four bits of two values each; `number` is told which value it is.
+fn halves(scale: [u8; 2], bytes: &[u8], values: &mut [f32], number: impl Fn(usize, u8) -> f32) {
+    let scale = half::f16::from_le_bytes(scale).to_f32();
+    for (index, value) in values.iter_mut().enumerate() {
+        let byte = bytes[index % (BLOCK / 2)];
+        let four = if index < BLOCK / 2 {
+            byte & 15
+        } else {
+            byte >> 4
+        };
+        *value = scale * number(index, four);
     }
 }
 
@@ -472,11 +553,19 @@ impl<'a> Reader<'a> {
         let (encoding, length) = match self.u32()? {
             0 => (Encoding::F32, elements.checked_mul(4)),
             1 => (Encoding::F16, elements.checked_mul(2)),
-            8 if elements.is_multiple_of(Q8_0_BLOCK) => (
-                Encoding::Q8_0,
-                (elements / Q8_0_BLOCK).checked_mul(Q8_0_BYTES),
-            ),
-            _ => return Err(self.wrong("a tensor is not f32, f16 or whole blocks of Q8_0")),
+            kind @ (2 | 6 | 8) if elements.is_multiple_of(BLOCK) => {
+                let (encoding, bytes) = match kind {
+                    2 => (Encoding::Q4_0, Q4_0_BYTES),
+                    6 => (Encoding::Q5_0, Q5_0_BYTES),
+                    _ => (Encoding::Q8_0, Q8_0_BYTES),
+                };
+                (encoding, (elements / BLOCK).checked_mul(bytes))
+            }
+            _ => {
+                return Err(
+                    self.wrong("a tensor is not f32, f16 or whole blocks of Q8_0, Q5_0 or Q4_0")
+                );
+            }
         };
         let length = length.ok_or_else(|| self.wrong("a tensor is too large"))?;
         let offset = self.size()?;

@@ -1,6 +1,7 @@
 //! Samples in, outputs out: the models that hear, and the packs that carry their weights.
 //!
-//! Sans-IO but for [`pack`]'s reading of files: no clock, no thread of its own, no log.
+//! Sans-IO but for [`pack`]'s reading of files: no clock, no thread of its own, no log. [`rates`] measures the
+//! arithmetic with a clock that it is given.
 
 pub mod error;
 pub mod gguf;
@@ -12,4 +13,5 @@ pub mod vad;
 pub mod whisper;
 
 pub use error::ModelError;
+pub use kernels::rates;
 pub use pack::{Pack, PackError};

@@ -1,9 +1,8 @@
 """Runs `transcribe` and faster-whisper on the same prompts; see asr_vs_peers.sh, which prepares it all.
 
-    asr_vs_peers.py SPEECH WEIGHTS TRANSCRIBE ROUNDS
+    asr_vs_peers.py SPEECH WEIGHTS ROUNDS TRANSCRIBE [OPTION...]
 """
 
-import csv
 import json
 import pathlib
 import resource
@@ -16,11 +15,7 @@ from faster_whisper import WhisperModel
 from faster_whisper.audio import decode_audio
 from normalizer import EnglishTextNormalizer
 
-
-def prompts(speech):
-    with open(speech / "MANIFEST.tsv", newline="") as manifest:
-        return [(speech / row["path"], row["transcript"]) for row in csv.DictReader(manifest, delimiter="\t")
-                if row["speaker"] == "allison" and row["source"].startswith("asterisk")]
+from words import errors, prompts
 
 
 def ours(transcribe, paths):
@@ -28,11 +23,11 @@ def ours(transcribe, paths):
         listed.write("".join(f"{path}\n" for path in paths))
         listed.flush()
         before = children()
-        run = subprocess.run([transcribe, listed.name], capture_output=True, text=True, check=True)
+        run = subprocess.run([*transcribe, listed.name], capture_output=True, text=True, check=True)
         processor_seconds = children() - before
     texts = [line.split("\t")[1] for line in run.stdout.splitlines()]
     timing = json.loads(run.stderr.splitlines()[-1])
-    return texts, (timing["compute_s"], processor_seconds), timing["audio_s"]
+    return texts, (timing["compute_s"], processor_seconds), timing
 
 
 def children():
@@ -51,16 +46,6 @@ def peer(model, audio):
     return texts, (time.perf_counter() - start, time.process_time() - processor_start)
 
 
-def errors(reference, heard):
-    """Words to substitute, delete and insert: the edit distance."""
-    row = list(range(len(heard) + 1))
-    for i, word in enumerate(reference, 1):
-        before, row[0] = row[0], i
-        for j, other in enumerate(heard, 1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (word != other))
-    return row[-1]
-
-
 def processor():
     for line in open("/proc/cpuinfo"):
         if line.startswith("model name"):
@@ -77,7 +62,7 @@ def flags():
 
 
 def main():
-    speech, weights, transcribe, rounds = sys.argv[1:]
+    speech, weights, rounds, *transcribe = sys.argv[1:]
     listed = prompts(pathlib.Path(speech))
     paths = [path for path, _ in listed]
     normalize = EnglishTextNormalizer()
@@ -89,12 +74,13 @@ def main():
     best = {"sotto": (float("inf"),) * 2, "faster-whisper": (float("inf"),) * 2}
     texts = {}
     for _ in range(int(rounds)):
-        texts["sotto"], seconds, audio_seconds = ours(transcribe, paths)
+        texts["sotto"], seconds, timing = ours(transcribe, paths)
         best["sotto"] = tuple(map(min, best["sotto"], seconds))
         texts["faster-whisper"], seconds = peer(model, audio)
         best["faster-whisper"] = tuple(map(min, best["faster-whisper"], seconds))
 
     words = sum(map(len, references))
+    audio_seconds = timing["audio_s"]
     print(f"processor: {processor()} ({flags()}), one thread each")
     print(f"{len(listed)} prompts, {audio_seconds:.0f} s, {words} words")
     counts = {}
@@ -106,6 +92,9 @@ def main():
               f"   {best[name][1]:7.2f} s of processor")
     for index, kind in enumerate(("elapsed time", "processor time, which a busy machine changes less")):
         print(f"ratio {best['faster-whisper'][index] / best['sotto'][index]:.2f} by {kind}")
+    stages = ("mel", "encoder", "cross_keys", "decoder", "vocabulary", "other")
+    print(f"sotto's last round, {timing['batch']} turns at a time: "
+          + ", ".join(f"{stage.replace('_', ' ')} {100 * timing[stage + '_s'] / timing['compute_s']:.0f} %" for stage in stages))
     print("prompts where the two differ in errors (prompt, words, sotto, faster-whisper):")
     for (path, _), reference, mine, theirs in zip(listed, references, *counts.values()):
         if mine != theirs:

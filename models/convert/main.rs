@@ -1,5 +1,8 @@
 //! Converts fetched weights into a pack: `convert RECIPE FETCHED PACK`.
 //!
+//! `--encoder`, `--decoder` and `--embedding` with `f32`, `f16`, `q8_0`, `q5_0` or `q4_0` store Whisper's matrices of
+//! that kind otherwise than as Q8_0: for measurements (`benches/quantization.sh`).
+//!
 //! RECIPE is a file of `packs/`, FETCHED the folder that `fetch.py` filled, PACK the folder to
 //! write. Equal input gives equal bytes. `build_pack.sh` runs all of it.
 
@@ -19,22 +22,52 @@ use std::process::ExitCode;
 use candle_core::quantized::QTensor;
 use serde::Deserialize;
 use sotto_models::ModelError;
-use sotto_models::gguf::{self, Value};
+use sotto_models::gguf::{self, Storage, Value};
 use sotto_models::pack::{MANIFEST, Manifest, ManifestFile, sha256_hex};
+use whisper::Stored;
 
 fn main() -> ExitCode {
-    let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
-    let [recipe, fetched, pack] = &arguments[..] else {
-        eprintln!("usage: convert RECIPE FETCHED PACK");
+    let Some((stored, paths)) = arguments() else {
+        eprintln!(
+            "usage: convert [--encoder STORAGE] [--decoder STORAGE] [--embedding STORAGE] RECIPE FETCHED PACK"
+        );
         return ExitCode::from(2);
     };
-    match build(recipe, fetched, pack) {
+    let [recipe, fetched, pack] = &paths;
+    match build(recipe, fetched, pack, stored) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("convert: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn arguments() -> Option<(Stored, [PathBuf; 3])> {
+    let mut stored = Stored::default();
+    let mut paths = Vec::new();
+    let mut arguments = std::env::args_os().skip(1);
+    while let Some(argument) = arguments.next() {
+        let kind = match argument.to_str() {
+            Some("--encoder") => &mut stored.encoder,
+            Some("--decoder") => &mut stored.decoder,
+            Some("--embedding") => &mut stored.embedding,
+            Some(option) if option.starts_with('-') => return None,
+            _ => {
+                paths.push(PathBuf::from(argument));
+                continue;
+            }
+        };
+        *kind = match arguments.next()?.to_str()? {
+            "f32" => Storage::F32,
+            "f16" => Storage::F16,
+            "q8_0" => Storage::Q8_0,
+            "q5_0" => Storage::Q5_0,
+            "q4_0" => Storage::Q4_0,
+            _ => return None,
+        };
+    }
+    Some((stored, paths.try_into().ok()?))
 }
 
 #[derive(Deserialize)]
@@ -74,7 +107,7 @@ struct RecipeArchive {
 /// Metadata and tensors of one GGUF file.
 type Converted = (BTreeMap<String, Value>, BTreeMap<String, QTensor>);
 
-fn build(recipe: &Path, fetched: &Path, pack: &Path) -> Result<(), ConvertError> {
+fn build(recipe: &Path, fetched: &Path, pack: &Path, stored: Stored) -> Result<(), ConvertError> {
     let bytes = read(recipe)?;
     let text =
         std::str::from_utf8(&bytes).map_err(|_| ConvertError::new("not UTF-8").in_file(recipe))?;
@@ -95,7 +128,7 @@ fn build(recipe: &Path, fetched: &Path, pack: &Path) -> Result<(), ConvertError>
             .first()
             .ok_or_else(|| ConvertError::new("a file without paths").in_file(recipe))?;
         let (mut metadata, tensors) = match file.job.as_str() {
-            "whisper" => whisper::convert(&paths)?,
+            "whisper" => whisper::convert(&paths, stored)?,
             "vad" => convert_silero(first)?,
             _ => return Err(ConvertError::new("a job without a converter").in_file(recipe)),
         };

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::quantized::QTensor;
 use serde::Deserialize;
-use sotto_models::gguf::{self, Value};
+use sotto_models::gguf::{self, Storage, Value};
 
 use crate::ctranslate2::{Model, Variable};
 use crate::{ConvertError, Converted, hugging_face, read};
@@ -20,7 +20,7 @@ struct Configuration {
 /// Metadata and tensors of the GGUF file, from `paths`: CTranslate2's `model.bin` (which may come in parts, to be put
 /// together in their order), or Hugging Face's `model.safetensors`. Beside the first of them lies what else such a
 /// model has.
-pub(crate) fn convert(paths: &[PathBuf]) -> Result<Converted, ConvertError> {
+pub(crate) fn convert(paths: &[PathBuf], stored: Stored) -> Result<Converted, ConvertError> {
     let first = paths
         .first()
         .ok_or_else(|| ConvertError::new("a model without files"))?;
@@ -37,7 +37,7 @@ pub(crate) fn convert(paths: &[PathBuf]) -> Result<Converted, ConvertError> {
     } else {
         read_ctranslate2(folder, paths)?
     };
-    let (tensors, shape) = tensors(&mut model).map_err(|error| error.in_file(first))?;
+    let (tensors, shape) = tensors(&mut model, stored).map_err(|error| error.in_file(first))?;
     // A row of the embedding more than there are tokens is filling.
     if vocabulary.len() != shape.vocabulary {
         return Err(ConvertError::new(format!(
@@ -239,8 +239,11 @@ fn size(shape: &Shape) -> (&'static str, &'static str) {
     }
 }
 
-fn tensors(model: &mut Model) -> Result<(BTreeMap<String, QTensor>, Shape), ConvertError> {
-    let mut tensors = Collected(BTreeMap::new());
+fn tensors(
+    model: &mut Model,
+    stored: Stored,
+) -> Result<(BTreeMap<String, QTensor>, Shape), ConvertError> {
+    let mut tensors = Collected(BTreeMap::new(), stored);
     let first = tensors.convolution(model, "encoder/conv1", "encoder.convolution.0")?;
     tensors.convolution(model, "encoder/conv2", "encoder.convolution.1")?;
     let encoder_positions = tensors.positions(model, "encoder")?;
@@ -335,7 +338,26 @@ struct Convolution {
     inputs: usize,
 }
 
-struct Collected(BTreeMap<String, QTensor>);
+/// How the matrices of each kind are stored.
+#[derive(Clone, Copy)]
+pub(crate) struct Stored {
+    pub(crate) encoder: Storage,
+    pub(crate) decoder: Storage,
+    pub(crate) embedding: Storage,
+}
+
+impl Default for Stored {
+    /// What the packs have: the measurement is in the model's card.
+    fn default() -> Self {
+        Self {
+            encoder: Storage::Q8_0,
+            decoder: Storage::Q8_0,
+            embedding: Storage::Q8_0,
+        }
+    }
+}
+
+struct Collected(BTreeMap<String, QTensor>, Stored);
 
 impl Collected {
     fn plain(&mut self, name: &str, variable: &Variable) -> Result<(), ConvertError> {
@@ -348,7 +370,13 @@ impl Collected {
         let [rows, columns] = variable.dimensions[..] else {
             return Err(ConvertError::new(format!("{name}: not a matrix")));
         };
-        let tensor = gguf::quantized(rows, columns, &variable.values)?;
+        let stored = self.1;
+        let storage = match name.split('.').next() {
+            _ if name == "decoder.embedding" => stored.embedding,
+            Some("encoder") => stored.encoder,
+            _ => stored.decoder,
+        };
+        let tensor = gguf::matrix(rows, columns, &variable.values, storage)?;
         self.0.insert(name.to_owned(), tensor);
         Ok(())
     }

@@ -107,3 +107,44 @@ fn lengths_of_the_file_are_not_believed() {
     bytes[24..32].copy_from_slice(&(u64::MAX - 7).to_le_bytes());
     assert!(Tensors::parse(&bytes).is_err());
 }
+
+/// candle writes the blocks and reads them in its own way; ours must agree.
+#[test]
+fn every_storage_comes_back_as_candle_reads_it() {
+    let values: Vec<f32> = (0..2 * 64)
+        .map(|n| ((n * 37 % 101) as f32 - 50.0) / 40.0)
+        .collect();
+    for (storage, error) in [
+        (Storage::F32, 0.0),
+        (Storage::F16, 0.001),
+        (Storage::Q8_0, 0.01),
+        (Storage::Q5_0, 0.09),
+        (Storage::Q4_0, 0.19),
+    ] {
+        let stored = matrix(2, 64, &values, storage).unwrap();
+        let theirs = stored
+            .dequantize(&Device::Cpu)
+            .unwrap()
+            .flatten_all()
+            .unwrap();
+        let theirs = theirs.to_vec1::<f32>().unwrap();
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        let tensors = BTreeMap::from([("m".to_owned(), stored)]);
+        write(&mut bytes, BTreeMap::new(), &tensors).unwrap();
+        let bytes = bytes.into_inner();
+        let tensors = Tensors::parse(&bytes).unwrap();
+        let ours = tensors.f32("m", &[2, 64]).unwrap();
+        assert_eq!(ours, theirs, "{storage:?}");
+        for (ours, value) in ours.iter().zip(&values) {
+            assert!(
+                (ours - value).abs() <= error,
+                "{storage:?}: {ours} for {value}"
+            );
+        }
+        let mut rows = Vec::new();
+        tensors
+            .for_each_row("m", 2, 64, |_, row| rows.extend_from_slice(row))
+            .unwrap();
+        assert_eq!(rows, ours);
+    }
+}

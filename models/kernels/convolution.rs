@@ -34,7 +34,7 @@ impl Convolution {
         Ok(Self::new(inputs, stride, &weights, bias))
     }
 
-    fn new(inputs: usize, stride: usize, weights: &[f32], bias: Vec<f32>) -> Self {
+    pub(crate) fn new(inputs: usize, stride: usize, weights: &[f32], bias: Vec<f32>) -> Self {
         let view = NdTensorView::<f32, 2>::from_data([bias.len(), TAPS * inputs], weights);
         Self {
             inputs,

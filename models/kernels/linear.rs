@@ -78,7 +78,7 @@ impl Linear {
         Ok(Self::from_parts(inputs, &rows, scales, bias, activation))
     }
 
-    fn from_parts(
+    pub(crate) fn from_parts(
         inputs: usize,
         rows: &[i8],
         scales: Vec<f32>,

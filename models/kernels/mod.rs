@@ -18,6 +18,7 @@ mod linear;
 mod norm;
 mod product;
 mod query;
+pub mod rates;
 
 use std::cell::{OnceCell, RefCell};
 
@@ -38,9 +39,11 @@ pub(crate) struct Products {
     pub(crate) f32: GemmExecutor,
 }
 
-/// Room for a product of whole numbers, used again and again.
+/// Room for products and attention, used again and again.
 #[derive(Default)]
 struct Scratch {
+    memory: Memory,
+    weights: Vec<f32>,
     quantized: Vec<u8>,
     sums: Vec<i32>,
     /// Scale and zero point of each row.

@@ -242,6 +242,7 @@ mod x86 {
         _mm256_setzero_si256, _mm256_storeu_si256, _mm512_dpbusd_epi32, _mm512_loadu_si512,
         _mm512_set1_epi32, _mm512_setzero_si512, _mm512_storeu_si512,
     };
+    use std::hint::black_box;
 
     use super::{GROUP, PANEL};
 
@@ -359,8 +360,80 @@ mod x86 {
         };
     }
 
+    /// Sums in flight: enough for two such instructions a cycle.
+    const FLIGHT: usize = 12;
+
+    macro_rules! peak {
+        ($name:ident, $features:literal, $zero:ident, $bytes:literal, $ones:ident, $add:expr) => {
+            /// Operations a round.
+            #[target_feature(enable = $features)]
+            pub(super) fn $name(rounds: usize) -> u64 {
+                let $ones = _mm256_set1_epi16(1);
+                let mut totals = [$zero(); FLIGHT];
+                let weights = black_box($zero());
+                for _ in 0..rounds {
+                    for total in &mut totals {
+                        // What is multiplied changes, or the compiler would multiply once for all.
+                        *total = $add(*total, *total, weights);
+                    }
+                }
+                black_box(totals);
+                2 * $bytes * FLIGHT as u64
+            }
+        };
+    }
+
+    peak!(
+        peak_avx512_vnni,
+        "avx512f,avx512vnni,avx2",
+        _mm512_setzero_si512,
+        64,
+        _ones,
+        _mm512_dpbusd_epi32
+    );
+    peak!(
+        peak_avx_vnni,
+        "avx2,avxvnni",
+        _mm256_setzero_si256,
+        32,
+        _ones,
+        _mm256_dpbusd_avx_epi32
+    );
+    peak!(
+        peak_avx2,
+        "avx2",
+        _mm256_setzero_si256,
+        32,
+        ones,
+        add_in_16_bits!(ones)
+    );
+
     in_256_bits!(avx2, "avx2", ones, add_in_16_bits!(ones));
     in_256_bits!(avx_vnni, "avx2,avxvnni", _ones, _mm256_dpbusd_avx_epi32);
+}
+
+/// Operations, products and sums counted each, of a loop that does nothing but multiply what lies in registers: what a
+/// product could reach at best. `None` where no instruction of ours does it.
+pub(crate) fn peak(instructions: Instructions, rounds: usize) -> Option<u64> {
+    assert!(instructions.available(), "the caller asked");
+    #[cfg(target_arch = "x86_64")]
+    {
+        // SAFETY: the machine has these instructions.
+        let per_round = unsafe {
+            match instructions {
+                Instructions::Portable => return None,
+                Instructions::Avx2 => x86::peak_avx2(rounds),
+                Instructions::AvxVnni => x86::peak_avx_vnni(rounds),
+                Instructions::Avx512Vnni => x86::peak_avx512_vnni(rounds),
+            }
+        };
+        Some(per_round * rounds as u64)
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        let _ = rounds;
+        None
+    }
 }
 
 #[cfg(test)]

@@ -165,6 +165,47 @@ impl QueryAttention<'_> {
         }
     }
 
+    /// One head's attention of `count` queries to the first positions of one memory: added to `output`, which begins with
+    /// that head's part of the first query's row.
+    pub(crate) fn one_head(
+        memory: &Memory,
+        positions: usize,
+        head: usize,
+        queries: Rows<'_>,
+        count: usize,
+        scores: &mut Vec<f32>,
+        output: &mut [f32],
+    ) {
+        let row = positions.next_multiple_of(BLOCK) + LANES * BLOCK;
+        if scores.len() < count * row {
+            scores.resize(count * row, 0.0);
+        }
+        let scores = &mut scores[..count * row];
+        Scores {
+            queries,
+            count,
+            keys: memory.keys(head, 0),
+            length: positions,
+            scores,
+            stride: row,
+        }
+        .dispatch();
+        for row in scores.chunks_exact_mut(row) {
+            Softmax::new_mut(&mut row[..positions]).dispatch();
+        }
+        Mix {
+            weights: Rows {
+                values: scores,
+                stride: row,
+            },
+            count,
+            values: &memory.values(head, 0)[..positions * HEAD],
+            output,
+            stride: memory.width,
+        }
+        .dispatch();
+    }
+
     /// Calls for each stretch of positions that some turns have one memory for: first each turn's own, then
     /// the common ones. A turn's stretches come in the order of their positions.
     fn each_part(
@@ -190,12 +231,16 @@ impl QueryAttention<'_> {
 
 /// Rows of which each begins `stride` after the one before.
 #[derive(Clone, Copy)]
-struct Rows<'a> {
+pub(crate) struct Rows<'a> {
     values: &'a [f32],
     stride: usize,
 }
 
 impl<'a> Rows<'a> {
+    pub(crate) const fn new(values: &'a [f32], stride: usize) -> Self {
+        Self { values, stride }
+    }
+
     fn from(self, row: usize) -> Self {
         Self {
             values: &self.values[row * self.stride..],

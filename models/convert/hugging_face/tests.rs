@@ -6,6 +6,7 @@ use sotto_models::gguf::{self, Tensors};
 use sotto_models::whisper::{Turn, Whisper};
 
 use super::*;
+use crate::whisper::Stored;
 
 const WIDTH: usize = 64;
 const FEED_FORWARD: usize = 128;
@@ -160,7 +161,7 @@ fn a_published_model_becomes_one_of_ours_and_runs() {
         let folder = Folder::new(dtype);
         write_folder(&folder, &weights, dtype);
         let path = folder.0.join("model.safetensors");
-        let (metadata, tensors) = crate::whisper::convert(&[path]).unwrap();
+        let (metadata, tensors) = crate::whisper::convert(&[path], Stored::default()).unwrap();
         let mut bytes = Cursor::new(Vec::new());
         gguf::write(&mut bytes, metadata, &tensors).unwrap();
         made.push(bytes.into_inner());
@@ -231,14 +232,17 @@ fn what_is_missing_is_named() {
     let folder = Folder::new("missing");
     write_folder(&folder, &weights, "F32");
     let path = folder.0.join("model.safetensors");
-    let error = crate::whisper::convert(std::slice::from_ref(&path))
+    let error = crate::whisper::convert(std::slice::from_ref(&path), Stored::default())
         .err()
         .unwrap()
         .to_string();
     assert!(error.contains("model.decoder.layers.0.fc1.bias"), "{error}");
     folder.write("vocab.json", br#"{"a": 99999999999}"#);
-    assert!(crate::whisper::convert(std::slice::from_ref(&path)).is_err());
+    assert!(crate::whisper::convert(std::slice::from_ref(&path), Stored::default()).is_err());
     folder.write("config.json", b"{}");
-    let error = crate::whisper::convert(&[path]).err().unwrap().to_string();
+    let error = crate::whisper::convert(&[path], Stored::default())
+        .err()
+        .unwrap()
+        .to_string();
     assert!(error.contains("config.json"), "{error}");
 }
