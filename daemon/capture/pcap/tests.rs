@@ -272,6 +272,18 @@ fn a_block_that_lies_about_its_packet_is_skipped_with_what_is_in_it() {
 }
 
 #[test]
+fn a_header_that_nothing_sensible_follows_is_no_packet() {
+    let mut bait = packet(200);
+    bait[40..56].copy_from_slice(&[1_700_000_001_u32, 7, 60, 60].map(u32::to_le_bytes).concat());
+    bait[56..116].copy_from_slice(&packet(32));
+    let mut file = pcap(Order::Little, 0xa1b2_c3d4, &[(1_700_000_000, 0, packet(3)), (1_700_000_001, 0, bait), (1_700_000_002, 0, packet(4))]);
+    let second = 24 + 16 + packet(3).len();
+    file[second + 8..second + 12].fill(0x7f);
+    let (found, error, _) = read(&file);
+    assert_eq!((sizes(&found), error.is_some()), (vec![3, 4], true));
+}
+
+#[test]
 fn looking_for_the_next_packet_takes_no_longer_than_the_file_is_long() {
     // Every fourth byte could begin a packet of 200 KiB that the next one then belies.
     let mut file = pcap(Order::Little, 0xa1b2_c3d4, &[(0x0003_0000, 0, packet(9))]);

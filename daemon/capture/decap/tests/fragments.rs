@@ -68,7 +68,8 @@ fn packets_in_pieces_are_told_apart() {
     other_source[15] = 9;
     let frames = [v4_piece(1, &cut[0]), v4_piece(2, &cut[1]), other_protocol, other_source, v6_piece(1, &cut[1]), v4_piece(1, &cut[1])];
     let seen = feed(&mut decap, 0, frames);
-    assert_eq!(seen.iter().map(|seen| &seen.payload).collect::<Vec<_>>(), [&payload]);
+    // The sixth frame completes it, and none of the others does.
+    assert_eq!(seen.iter().map(|seen| (&seen.payload, seen.at.micros)).collect::<Vec<_>>(), [(&payload, 6_000)]);
     assert_eq!(decap.fragments.size().0, 4);
 }
 
@@ -206,6 +207,16 @@ fn a_million_packets_in_pieces_stay_bounded_and_whole_ones_come_through() {
     let counters = decap.counters;
     assert_eq!(counters.fragments_at_cap + decap.fragments.size().0 as u64, 1_000_000, "{counters:?}");
     assert!(adds_up(&counters));
+}
+
+#[test]
+fn large_pieces_are_bounded_by_their_bytes() {
+    let mut decap = Decap::default();
+    let frames = (0..200).map(|number| v6_piece(number, &(0, true, vec![number as u8; 60_000])));
+    assert!(feed(&mut decap, 0, frames).is_empty());
+    let (packets, bytes) = decap.fragments.size();
+    assert!(bytes <= BYTES && packets == BYTES / 60_128, "{packets} packets, {bytes} bytes");
+    assert_eq!(decap.counters.fragments_at_cap + packets as u64, 200);
 }
 
 #[test]

@@ -110,8 +110,12 @@ fn extension_headers_are_stepped_over_and_atomic_fragments_are_whole() {
         assert_eq!(seen.unwrap_or_else(|| panic!("{name}: {counters:?}")).payload, b"hello", "{name}");
         assert_eq!(counters.fragments, 0);
     }
-    let endless = [60, 0, 1, 4, 0, 0, 0, 0].repeat(200);
-    assert_eq!(once(Link::Ip, &ipv6(60, &endless)).1.malformed, 1);
+    for (count, is_read) in [(15, true), (16, false), (200, false)] {
+        let mut many = [60, 0, 1, 4, 0, 0, 0, 0].repeat(count);
+        many[count * 8 - 8] = 17;
+        many.extend(udp(b"hello"));
+        assert_eq!(once(Link::Ip, &ipv6(60, &many)).0.is_some(), is_read, "{count} headers");
+    }
     assert_eq!(once(Link::Ip, &ipv6(59, b"")).1.other_ip, 1);
 }
 
