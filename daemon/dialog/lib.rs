@@ -58,7 +58,15 @@
 //! - [`Audio`] comes between `Answered` and `Ended`. Early media (RFC 3960) is followed, so that the conversation's first
 //!   packet is in place, but its sound is dropped and counted: it is announcements, no conversation.
 //! - Within a leg, audio is in order, without duplicates, and never overlaps by more than a millisecond. The two legs of a
-//!   call come interleaved as their packets came, within the reordering time of 100 ms.
+//!   call come interleaved as their packets came, within the reordering time of 100 ms, or the second and more for which a source
+//!   that nobody named is on probation.
+//! - A leg is the sound of one source at a time: of the side that the signalling points to. What else comes to its ports is counted as
+//!   foreign. It is never mixed in, ends no call and keeps none alive.
+//! - SRTP is opened where a description gives its key away (RFC 4568); what fails its authentication is no sound.
+//! - Sound that no signalling claims is a call between unnamed parties, from its first packet, once it has gone on for a second. If its
+//!   signalling is seen later, that call has the sound from then on, and this one ends where its own was last.
+//! - Both legs of a PBX that passes payloads on as they are count as one call: the later one ends with [`EndCause::SameCall`]. Legs
+//!   that it encodes anew cannot be told to be one, and count twice.
 //! - `start` follows the sender's clock by steps of one sample (125 us). Gaps and overlaps under a millisecond are that, and not loss.
 //! - No bytes make it panic, and no stream of them makes it grow beyond [`Limits`].
 
