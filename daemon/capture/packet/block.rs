@@ -68,12 +68,7 @@ pub(super) enum Joint {
 impl Cursor {
     /// At the first frame of a block.
     pub(super) fn new(block: &[u8]) -> Result<Self, Torn> {
-        let left = u32_at(block, 12)?;
-        // No frame takes less than its header: this bounds the walk whatever the number claims.
-        if usize::try_from(left).map_or(true, |left| left > block.len() / FRAME_HEADER) {
-            return Err(Torn);
-        }
-        Ok(Self { offset: usize::try_from(u32_at(block, 16)?).map_err(|_| Torn)?, left })
+        Ok(Self { offset: usize::try_from(u32_at(block, 16)?).map_err(|_| Torn)?, left: u32_at(block, 12)? })
     }
 
     /// The next frame; `None` at the end. After [`Torn`], the block holds nothing more that can be found.
@@ -82,13 +77,11 @@ impl Cursor {
             return Ok(None);
         }
         self.left -= 1;
-        if self.offset < BLOCK_HEADER {
-            return Err(Torn);
-        }
         let header = block.get(self.offset..).ok_or(Torn)?;
         let frame = frame(header, self.offset, block.len())?;
         let step = usize::try_from(u32_at(header, 0)?).map_err(|_| Torn)?;
         if self.left > 0 {
+            // Each step takes a header's length at least: this bounds the walk whatever number of frames is claimed.
             if step < FRAME_HEADER {
                 return Err(Torn);
             }

@@ -272,6 +272,48 @@ fn an_interface_that_is_removed_and_made_again_is_heard_again() {
 }
 
 #[test]
+fn what_came_just_before_the_interface_went_down_is_not_lost() {
+    if !wire() {
+        return;
+    }
+    let mut interface = listening("far");
+    let near = Socket::open("near", &options()).unwrap();
+    // Sooner than the kernel passes on the block that it is in, which a command of its own would be too slow for.
+    send(&near, &frame(&[], 17, b"the last word"));
+    take_down("far");
+    let (payloads, down, _) = until_quiet(&mut interface);
+    assert_eq!((bytes(&payloads), down), (vec![b"the last word".as_slice()], true));
+}
+
+fn take_down(name: &str) {
+    // SAFETY: all zeros is a valid `ifreq`, with flags that say that the interface is down.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(name.as_bytes()) {
+        *to = from.cast_signed();
+    }
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    // SAFETY: `request` is a valid `ifreq` with a name that ends in zero, and outlives the call.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw mut request) };
+    assert_eq!(result, 0, "{}", io::Error::last_os_error());
+}
+
+#[test]
+fn what_is_sent_to_others_is_asked_for_as_long_as_it_listens() {
+    if !wire() {
+        return;
+    }
+    let is_promiscuous = || {
+        let told = Command::new("ip").args(["-details", "link", "show", "far"]).output().unwrap().stdout;
+        String::from_utf8(told).unwrap().contains("promiscuity 1")
+    };
+    assert!(!is_promiscuous());
+    let interface = listening("far");
+    assert!(is_promiscuous());
+    drop(interface);
+    assert!(!is_promiscuous());
+}
+
+#[test]
 fn what_the_kernel_drops_is_counted_and_adds_up() {
     if !wire() {
         return;

@@ -134,7 +134,6 @@ fn numbers_that_lead_astray_are_seen() {
     };
     assert!(changed(12, u32::MAX).1, "more frames than there is room for");
     assert!(changed(12, 4).1, "one more than there are");
-    assert!(changed(16, 0).1, "a frame in the block's own header");
     assert!(changed(16, u32::MAX).1);
     assert!(changed(BLOCK_HEADER, 0).1, "a step of nothing");
     assert!(changed(BLOCK_HEADER, u32::MAX).1, "a step beyond the block");
