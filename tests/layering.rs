@@ -34,7 +34,7 @@ const RULES: [Rule; 12] = [
     rule("daemon/private", "",                         "",                             "serde, tracing, tokio", ""),
     rule("daemon/capture", "private",                  "libc, etherparse, pcap-parser", "serde",                ""),
     rule("daemon/charter", "",                         "",                             "",                      "IO"),
-    rule("daemon/dialog",  "private",                  "sdp-types, aes, aes-gcm, ctr, hmac, sha1", "tokio",                 "clocks, sockets, unsafe"),
+    rule("daemon/dialog",  "private",                  "sdp-types, quick-xml, aes, aes-gcm, ctr, hmac, sha1", "tokio",                 "clocks, sockets, unsafe"),
     rule("models",         "",                         "candle-*, rten-*, realfft",    "tokio",                 ""),
     rule("daemon/measure", "private, charter, models", "opusic-*",                     "serde, tokio",          "IO, clocks"),
     rule("daemon/redact",  "private, charter, report", "",                             "",                      "IO"),

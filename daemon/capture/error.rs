@@ -1,6 +1,9 @@
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+
+use sotto_private::Transport;
 
 /// Why a source cannot be opened or read on. It says where, and never what the bytes were.
 #[derive(Debug)]
@@ -57,6 +60,15 @@ pub enum CaptureError {
         /// What the system said.
         cause: io::Error,
     },
+    /// A recording server's address cannot be listened at.
+    Listen {
+        /// Over what.
+        transport: Transport,
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        cause: io::Error,
+    },
 }
 
 impl fmt::Display for CaptureError {
@@ -71,6 +83,8 @@ impl fmt::Display for CaptureError {
             Self::Damaged { path, packet, offset, what } => {
                 write!(formatter, "{}: packet {packet} at byte {offset}: {what}", path.display())
             }
+            Self::Listen { transport: Transport::Udp, address, cause } => write!(formatter, "udp:{address}: cannot be listened at: {cause}"),
+            Self::Listen { transport: Transport::Tcp, address, cause } => write!(formatter, "tcp:{address}: cannot be listened at: {cause}"),
             Self::Interface { name, what, cause } => write!(formatter, "interface {name}: {what}: {cause}"),
         }
     }
@@ -79,7 +93,7 @@ impl fmt::Display for CaptureError {
 impl std::error::Error for CaptureError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Open { cause, .. } | Self::Read { cause, .. } | Self::Interface { cause, .. } => Some(cause),
+            Self::Open { cause, .. } | Self::Read { cause, .. } | Self::Interface { cause, .. } | Self::Listen { cause, .. } => Some(cause),
             Self::WrongKind { .. } | Self::Unsupported { .. } | Self::Damaged { .. } => None,
         }
     }

@@ -25,6 +25,7 @@ mod error;
 mod filter;
 mod packet;
 mod pcap;
+mod siprec;
 mod wav;
 mod window;
 
@@ -32,8 +33,9 @@ pub use decap::{Counters, Decap, Link};
 pub use error::CaptureError;
 pub use packet::{Interface, InterfaceOptions};
 pub use pcap::PcapFile;
+pub use siprec::{Network, Outlet, OutletError, Recorder, RecorderOptions};
 pub use wav::WavFile;
-pub use sotto_private::Wall;
+pub use sotto_private::{Transport, Wall};
 
 use sotto_private::{Datagram, Pcm, Segment};
 

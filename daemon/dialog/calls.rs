@@ -2,6 +2,7 @@
 
 mod call;
 mod hangup;
+mod sessions;
 mod signalling;
 mod sound;
 mod transfer;

@@ -79,6 +79,7 @@ mod rtp;
 mod sdp;
 pub mod sip;
 mod stream;
+mod siprec;
 
 use std::fmt;
 
@@ -89,9 +90,11 @@ pub use keys::Keys;
 pub use limits::{Counters, Limits, TcpCounters};
 pub use sdp::SdpError;
 pub use sip::{SipError, SipFault};
+pub use siprec::{Errand, MetadataError, MetadataFault, MultipartError, MultipartFault, ServerOptions};
 
 use calls::Calls;
 use recording::Recording;
+use siprec::Server;
 
 /// What comes out.
 #[derive(Debug)]
@@ -118,6 +121,10 @@ pub enum FaultKind {
     Sip(SipError),
     /// The session description in it.
     Sdp(SdpError),
+    /// A recording client's body of several parts.
+    Multipart(MultipartError),
+    /// A recording's metadata.
+    Metadata(MetadataError),
 }
 
 impl fmt::Display for Fault {
@@ -125,6 +132,8 @@ impl fmt::Display for Fault {
         match self.kind {
             FaultKind::Sip(error) => write!(formatter, "packet {}: {error}", self.packet),
             FaultKind::Sdp(error) => write!(formatter, "packet {}: {error}", self.packet),
+            FaultKind::Multipart(error) => write!(formatter, "packet {}: {error}", self.packet),
+            FaultKind::Metadata(error) => write!(formatter, "packet {}: {error}", self.packet),
         }
     }
 }
@@ -133,6 +142,7 @@ impl fmt::Display for Fault {
 pub struct Dialogs {
     calls: Calls,
     recording: Option<Recording>,
+    server: Option<Box<Server>>,
     now: Option<Wall>,
     leap: Option<Wall>,
 }
@@ -144,7 +154,15 @@ impl Dialogs {
     /// Empty, with its bounds.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { calls: Calls::new(limits), recording: None, now: None, leap: None }
+        Self { calls: Calls::new(limits), recording: None, server: None, now: None, leap: None }
+    }
+
+    /// The other way to hear: as the recording server of an SBC or PBX (RFC 7866), which is sent each call instead of overhearing it.
+    /// Signalling is then answered; take out what is to be done with [`Dialogs::errand`], as with [`Dialogs::poll`].
+    #[must_use]
+    pub fn recording_server(limits: Limits, options: ServerOptions) -> Self {
+        // All sound that comes was asked for: what no session names is a stream of nobody's, and no call.
+        Self { server: Some(Box::new(Server::new(options))), ..Self::new(Limits { sound_alone: 0, ..limits }) }
     }
 
     /// Listens for the charter's own keys in calls, by telephone events (RFC 4733) and INFO (RFC 6086); for no others.
@@ -158,14 +176,20 @@ impl Dialogs {
     pub fn datagram(&mut self, mut datagram: Datagram) {
         datagram.at = self.believe(datagram.at);
         self.advance(datagram.at);
-        self.calls.datagram(datagram);
+        match &mut self.server {
+            Some(server) if sip::looks_like_sip(datagram.payload()) => server.datagram(&datagram, &mut self.calls),
+            _ => self.calls.datagram(datagram),
+        }
     }
 
     /// Takes in a piece of a TCP stream; its signalling counts from when it is whole.
     pub fn segment(&mut self, mut segment: Segment) {
         segment.at = self.believe(segment.at);
         self.advance(segment.at);
-        self.calls.segment(segment);
+        match &mut self.server {
+            Some(server) => server.segment(&segment, &mut self.calls),
+            None => self.calls.segment(segment),
+        }
     }
 
     /// Takes in sound of a source without signalling. It is one call: channel 0 is the calling side, channel 1 the called one,
@@ -185,6 +209,9 @@ impl Dialogs {
         let now = self.now.map_or(now, |before| before.max(now));
         self.now = Some(now);
         self.calls.advance(now);
+        if let Some(server) = &mut self.server {
+            server.advance(now, &mut self.calls);
+        }
     }
 
     /// Ends every open call at `at`, or where its last sound was, with [`EndCause::CaptureEnded`] or [`EndCause::Stopped`].
@@ -192,6 +219,9 @@ impl Dialogs {
     /// A recording that was read to its end is a whole call: it ends as [`EndCause::HungUp`] where the capture ended, at its last
     /// sample. A challenged, failed or cancelled INVITE that waits for its sequel ends as what it is.
     pub fn finish(&mut self, at: Wall, cause: EndCause) {
+        if let Some(server) = &mut self.server {
+            server.finish(at, cause, &mut self.calls);
+        }
         self.calls.finish(at, cause);
         if let Some(recording) = self.recording.take() {
             let (out, counters) = self.calls.output();
@@ -203,6 +233,11 @@ impl Dialogs {
     /// The next thing that came of it all, in order; `None` when there is no more for now.
     pub fn poll(&mut self) -> Option<Output> {
         self.calls.output().0.pop_front()
+    }
+
+    /// The next thing that the recording server wants done, in order. None where there is no server.
+    pub fn errand(&mut self) -> Option<Errand> {
+        self.server.as_mut().and_then(|server| server.errand())
     }
 
     /// What came in so far, and what was turned away.

@@ -185,4 +185,10 @@ pub struct Counters {
     pub rtp_probation: u64,
     /// Of them: empty, or longer than any sender packs.
     pub rtp_odd_size: u64,
+    /// Requests of recording clients that came again, and got the same answer.
+    pub siprec_repeated: u64,
+    /// Requests of recording clients that were refused.
+    pub siprec_refused: u64,
+    /// Bodies of recording clients that could not be taken apart, and metadata that could not be read.
+    pub siprec_bodies_malformed: u64,
 }

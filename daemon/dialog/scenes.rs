@@ -204,6 +204,8 @@ impl Tap {
                 CallEvent::Objected { .. } => "objected".into(),
                 CallEvent::Paused { .. } => "paused".into(),
                 CallEvent::Continued { .. } => "continued".into(),
+                CallEvent::Identified { .. } => "identified".into(),
+                CallEvent::Mixed { .. } => "mixed".into(),
                 CallEvent::Ended { cause, .. } => format!("{cause:?}"),
             };
             let text = format!(" {word} {:.1}", event.at().since(wall(0)) as f64 / 1e6);

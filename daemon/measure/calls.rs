@@ -95,6 +95,8 @@ impl Measure {
                 state.ringing.get_or_insert(at);
             }),
             CallEvent::Answered { call, at, called } => self.with(call, |state, terms| state.answer(at, called, terms)),
+            CallEvent::Identified { call, calling, called, .. } => self.with(call, |state, terms| state.identify(calling, called, terms)),
+            CallEvent::Mixed { call, .. } => self.with(call, |state, _| state.is_mixed = true),
             CallEvent::Held { call, at } => self.with(call, |state, _| state.hold(at)),
             CallEvent::Resumed { call, at } => self.with(call, |state, _| state.resume(at)),
             CallEvent::Objected { call, .. } => self.with(call, |state, _| state.object()),
@@ -225,6 +227,8 @@ struct State {
     continues: Option<Call>,
     calling: Party,
     called: Party,
+    /// Both parties are in the calling side's stream.
+    is_mixed: bool,
     today: Date,
     label: Label,
     team: Option<u16>,
@@ -253,6 +257,7 @@ impl State {
             continues,
             calling,
             called,
+            is_mixed: false,
             today,
             label: Label::Unlabelled,
             team: None,
@@ -275,19 +280,40 @@ impl State {
             return;
         }
         self.answered = Some(at);
+        self.listen(at, called, terms);
+    }
+
+    /// The parties came to be known late, or one of them changed. A call that is labelled stays so: its numbers are of those who began
+    /// it. Consent must cover whoever speaks; where it does not, what was heard is dropped.
+    fn identify(&mut self, calling: Party, called: Party, terms: &TermsInForce<'_>) {
+        let is_covered = terms.charter.consent(calling.user.expose(), called.user.expose());
+        if self.hearing.is_some() && !matches!(is_covered, Decision::Given(_)) {
+            (self.hearing, self.consent) = (None, Consent::Unknown);
+        }
+        if self.label != Label::Unlabelled || self.consent == Consent::Refused {
+            return;
+        }
+        (self.calling, self.called) = (calling, called);
+        let Some(answered) = self.answered else { return };
+        match &mut self.hearing {
+            Some(hearing) => {
+                self.line = self.line.or_else(|| terms.site.line(self.called.identity()));
+                (self.label, self.team) = label(terms, self.origin, &self.calling, &self.called);
+                hearing.label = self.label;
+            }
+            None => self.listen(answered, None, terms),
+        }
+    }
+
+    /// Who is who, and whether their sound may be decoded.
+    fn listen(&mut self, at: Wall, called: Option<Party>, terms: &TermsInForce<'_>) {
         let called_number = self.called.user.expose().clone();
         let called_number = sotto_private::Private::new(called_number);
         self.line = terms.site.line(self.called.identity());
         if let Some(called) = called {
             self.called = called;
         }
-        (self.label, self.team) = match terms.site.parties(self.calling.identity(), self.called.identity()) {
-            Parties::AgentCalling(team) => (Label::AgentCalling, Some(team)),
-            Parties::AgentCalled(team) => (Label::AgentCalled, Some(team)),
-            // By a recording's format, the left channel is the agent's.
-            Parties::Unlabelled if self.origin == Origin::Recording => (Label::AgentCalling, None),
-            Parties::Unlabelled => (Label::Unlabelled, None),
-        };
+        (self.label, self.team) = label(terms, self.origin, &self.calling, &self.called);
         self.consent = match terms.charter.consent(self.calling.user.expose(), called_number.expose()) {
             Decision::Given(_) => Consent::Given,
             Decision::AwaitingEvidence(_) | Decision::NoRule => Consent::Unknown,
@@ -373,6 +399,7 @@ impl State {
         let sides = sides(self.label);
         let facts = sides.map(|side| streams[side.index()].as_ref());
         let quality = match self.label {
+            _ if self.is_mixed => [Err(Reason::Mixed); 2],
             Label::Unlabelled => [Err(unlabelled(&streams)); 2],
             _ => facts.map(quality::mos),
         };
@@ -407,11 +434,15 @@ impl State {
             holds: self.holds.iter().map(|(from, to)| (from.since(answered) / 1_000, to.since(answered) / 1_000)).collect(),
             streams,
             hearing: self.hearing.as_ref(),
+            is_mixed: self.is_mixed,
         };
         findings.scored_fraction = call.scored_fraction() * self.unpaused(call.duration);
         let group = |group: Group| {
             let blocked = if self.consent != Consent::Given {
                 Some(Reason::Consent)
+            } else if self.is_mixed && group != Group::Silence {
+                // Who spoke cannot be told; that nobody did, can.
+                Some(Reason::Mixed)
             } else if charter.is_active(group, self.today) {
                 None
             } else {
@@ -424,6 +455,16 @@ impl State {
         findings.silence = group(Group::Silence).map(|blocked| call.silence(blocked));
         findings.keywords = group(Group::Keywords).map(|blocked| call.keywords(lists, self.label, blocked));
         Some(findings)
+    }
+}
+
+fn label(terms: &TermsInForce<'_>, origin: Origin, calling: &Party, called: &Party) -> (Label, Option<u16>) {
+    match terms.site.parties(calling.identity(), called.identity()) {
+        Parties::AgentCalling(team) => (Label::AgentCalling, Some(team)),
+        Parties::AgentCalled(team) => (Label::AgentCalled, Some(team)),
+        // By a recording's format, the left channel is the agent's.
+        Parties::Unlabelled if origin == Origin::Recording => (Label::AgentCalling, None),
+        Parties::Unlabelled => (Label::Unlabelled, None),
     }
 }
 

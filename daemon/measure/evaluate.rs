@@ -18,6 +18,8 @@ pub(crate) struct Heard<'a> {
     pub(crate) holds: Vec<Span>,
     pub(crate) streams: [Option<StreamFacts>; 2],
     pub(crate) hearing: Option<&'a Hearing>,
+    /// Both parties are in the calling side's stream.
+    pub(crate) is_mixed: bool,
 }
 
 impl Heard<'_> {
@@ -35,7 +37,7 @@ impl Heard<'_> {
             }
             _ => 0.0,
         });
-        legs.iter().sum::<f64>() / 2.0
+        if self.is_mixed { legs[Side::Calling.index()] } else { legs.iter().sum::<f64>() / 2.0 }
     }
 
     /// Why nothing can be said of a leg.
@@ -56,7 +58,8 @@ impl Heard<'_> {
 
     /// Why nothing can be said that needs both legs.
     fn why_not_both(&self) -> Option<Reason> {
-        Side::BOTH.into_iter().find_map(|side| self.why_not(side))
+        let carrying = if self.is_mixed { &[Side::Calling][..] } else { &Side::BOTH };
+        carrying.iter().find_map(|side| self.why_not(*side))
     }
 
     fn loss(&self, side: Side) -> f64 {

@@ -226,6 +226,24 @@ pub enum CallEvent {
         /// The called party as the network asserts it in the answer, where it does.
         called: Option<Party>,
     },
+    /// Who the parties are came to be known, or changed, after the call was offered (RFC 7865: metadata that comes late or in parts).
+    Identified {
+        /// The call.
+        call: Call,
+        /// When.
+        at: Wall,
+        /// The calling party.
+        calling: Party,
+        /// The called party.
+        called: Party,
+    },
+    /// Both parties are in one stream: its sound, told as the calling side's, is nobody's in particular.
+    Mixed {
+        /// The call.
+        call: Call,
+        /// When.
+        at: Wall,
+    },
     /// One side put the other on hold (RFC 3264 section 8.4; `c=0.0.0.0` of RFC 2543 too).
     Held {
         /// The call.
@@ -282,6 +300,8 @@ impl CallEvent {
             Self::Offered { call, .. }
             | Self::Ringing { call, .. }
             | Self::Answered { call, .. }
+            | Self::Identified { call, .. }
+            | Self::Mixed { call, .. }
             | Self::Held { call, .. }
             | Self::Resumed { call, .. }
             | Self::Objected { call, .. }
@@ -298,6 +318,8 @@ impl CallEvent {
             Self::Offered { at, .. }
             | Self::Ringing { at, .. }
             | Self::Answered { at, .. }
+            | Self::Identified { at, .. }
+            | Self::Mixed { at, .. }
             | Self::Held { at, .. }
             | Self::Resumed { at, .. }
             | Self::Objected { at, .. }

@@ -22,6 +22,7 @@ mod call;
 mod findings;
 mod media;
 mod opus;
+mod reply;
 mod words;
 
 pub use call::{Call, CallEvent, Codec, EndCause, FarEnd, Origin, Party, Side, StreamFacts};
@@ -29,6 +30,7 @@ pub use findings::{
     CATEGORIES, Consent, Estimate, Findings, Interruptions, Keywords, Label, LegTalk, Measured, Reason, Silence, TalkBalance,
 };
 pub use media::{Audio, Datagram, Encoding, Pcm, Segment, SegmentFlags};
+pub use reply::{Reply, Transport};
 pub use words::{Turn, Word, Words};
 
 use zeroize::Zeroize;

@@ -132,3 +132,29 @@ fn nothing_is_decoded_in_a_pause() {
     assert_eq!(findings.consent, Consent::Given);
     assert!((findings.scored_fraction - 0.8).abs() < 1e-9);
 }
+
+fn known(number: &str) -> Party {
+    Party::new(&format!("sip:{number}@pbx.example"), None, number)
+}
+
+#[test]
+fn parties_that_are_known_late_are_labelled_and_covered_or_not() {
+    let identified = |calling: &'static str, called: &'static str| {
+        move |packet| (packet == 10).then(|| CallEvent::Identified { call: CALL, at: at(1_200), calling: known(calling), called: known(called) })
+    };
+    let (measure, findings) = run_with("9", "8", identified("1001", "5550001"));
+    assert_eq!((findings.label, findings.team, findings.consent), (Label::AgentCalling, Some(0), Consent::Given));
+    assert_eq!((measure.counters().frames_decoded, measure.counters().frames_dropped), (80, 20), "nothing is decoded before");
+    // Who takes the place of a party that was covered must be covered too.
+    let (measure, findings) = run_with("1001", "5550001", identified("1001", "8"));
+    assert_eq!((findings.label, findings.consent), (Label::AgentCalling, Consent::Unknown));
+    assert_eq!(measure.counters().frames_decoded, 20);
+    assert!(findings.talk.is_some_and(|talk| talk.legs.iter().all(|leg| leg.talk_time_ms == Err(Reason::Consent))));
+}
+
+#[test]
+fn of_a_mixed_stream_no_number_is_one_partys() {
+    let (_, findings) = run_with("1001", "5550001", |packet| (packet == 0).then_some(CallEvent::Mixed { call: CALL, at: at(1_000) }));
+    assert_eq!(findings.quality, [Err(Reason::Mixed); 2]);
+    assert!(findings.talk.is_some_and(|talk| talk.legs.iter().all(|leg| leg.talk_time_ms == Err(Reason::Mixed))));
+}
