@@ -43,6 +43,7 @@ pub(crate) fn run(places: &Places, arguments: &Arguments) -> Result<(), End> {
             "charter": fingerprint(&charter.digest),
             "models": models.fingerprint,
             "interface": config.interface,
+            "siprec": config.siprec.as_ref().map(crate::siprec::addresses),
             "broker": config.uplink.as_ref().map(|uplink| &uplink.broker),
             "teams": config.site.teams(),
             "lines": config.site.lines(),
@@ -76,7 +77,10 @@ fn print(loaded: &Loaded, models: &Models) {
         Some(digest) => println!("models {} ({digest}): every hash holds", config.pack),
         None => println!("models: none are needed"),
     }
-    println!("hears {}", config.interface.as_deref().unwrap_or("nothing live: [capture] interface is absent"));
+    match &config.siprec {
+        Some(siprec) => println!("hears what {} SBC address(es) send to {}", siprec.allow.len(), crate::siprec::addresses(siprec).join(", ")),
+        None => println!("hears {}", config.interface.as_deref().unwrap_or("nothing live: [capture] interface is absent")),
+    }
     println!("speaks to {}", config.uplink.as_ref().map_or("nobody: [uplink] is absent", |uplink| uplink.broker.as_str()));
     println!("\nof whom");
     println!("  agents of the teams {}; customers who speak with them; never one caller or agent by name", list(config.site.teams()));

@@ -3,9 +3,12 @@
 //! `conf.d/*.toml` beside the file are laid over it in the order of their names. Unknown keys are refused, each with file and line.
 
 use std::fmt;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use sotto_capture::{Network, Transport};
 use sotto_charter::{Charter, Site};
 
 /// The flags that come before every sub-command.
@@ -32,9 +35,24 @@ pub(crate) struct Config {
     pub(crate) node: String,
     /// The interface that hears the mirror; `None` where only files are replayed.
     pub(crate) interface: Option<String>,
+    /// Where SBCs send calls; `None` where the source is another.
+    pub(crate) siprec: Option<Siprec>,
     pub(crate) site: Site,
     pub(crate) pack: String,
     pub(crate) uplink: Option<Uplink>,
+}
+
+/// `[siprec]`, read.
+#[derive(Clone, Debug)]
+pub(crate) struct Siprec {
+    /// Where signalling is awaited.
+    pub(crate) listen: Vec<(Transport, SocketAddr)>,
+    /// Where sound is.
+    pub(crate) rtp_ports: RangeInclusive<u16>,
+    /// Who is heard.
+    pub(crate) allow: Vec<Network>,
+    /// Recording sessions at once.
+    pub(crate) sessions: usize,
 }
 
 /// `[uplink]`.
@@ -57,6 +75,7 @@ pub(crate) struct Uplink {
 struct File {
     site: Option<SiteTable>,
     capture: Option<CaptureTable>,
+    siprec: Option<SiprecTable>,
     #[serde(default)]
     agents: Vec<AgentsTable>,
     #[serde(default)]
@@ -79,11 +98,78 @@ struct CaptureTable {
     interface: Option<String>,
 }
 
-/// Where calls are heard. The SIPREC server and the sound card are not built in this version, so they are not among the choices.
-#[derive(Deserialize)]
+/// Where calls are heard. The sound card is not built in this version, so it is not among the choices.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Source {
     Mirror,
+    Siprec,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SiprecTable {
+    /// `udp:address:port` and `tcp:address:port`.
+    #[serde(default = "SiprecTable::listen")]
+    listen: OneOrMany,
+    /// `first-last`: two for each stream.
+    #[serde(default = "SiprecTable::rtp_ports")]
+    rtp_ports: String,
+    /// The SBCs, by address or `address/bits`: those that signal, and those that send the sound.
+    allow: Vec<String>,
+    #[serde(default = "SiprecTable::sessions")]
+    sessions: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl SiprecTable {
+    fn listen() -> OneOrMany {
+        OneOrMany::Many(vec!["udp:0.0.0.0:5060".to_owned(), "tcp:0.0.0.0:5060".to_owned()])
+    }
+
+    fn rtp_ports() -> String {
+        "20000-29999".to_owned()
+    }
+
+    const fn sessions() -> usize {
+        2_000
+    }
+
+    /// Reads the texts; what is wrong, where one cannot be read.
+    fn read(self) -> Result<Siprec, String> {
+        let listen = match self.listen {
+            OneOrMany::One(one) => vec![one],
+            OneOrMany::Many(many) => many,
+        };
+        let address = |text: &String| {
+            let (transport, address) = text.split_once(':')?;
+            let transport = match transport {
+                "udp" => Transport::Udp,
+                "tcp" => Transport::Tcp,
+                _ => return None,
+            };
+            Some((transport, address.parse().ok()?))
+        };
+        let listen: Option<Vec<_>> = listen.iter().map(address).collect();
+        let listen = listen.filter(|listen| !listen.is_empty()).ok_or(r#"listen: must be "udp:address:port" or "tcp:address:port", or a list of them"#)?;
+        let ports = self.rtp_ports.split_once('-').and_then(|(first, last)| Some((first.trim().parse::<u16>().ok()?, last.trim().parse::<u16>().ok()?)));
+        let (first, last) = ports.filter(|(first, last)| *first >= 1_024 && first < last).ok_or(r#"rtp_ports: must be "first-last", from 1024 on"#)?;
+        let allow: Result<Vec<Network>, String> = self.allow.iter().map(|text| text.parse().map_err(|error| format!("allow: {text} {error}"))).collect();
+        let allow = allow?;
+        if allow.is_empty() {
+            return Err("allow: names nobody, so nobody would be heard".to_owned());
+        }
+        if self.sessions == 0 {
+            return Err("sessions: must be at least 1".to_owned());
+        }
+        Ok(Siprec { listen, rtp_ports: first..=last, allow, sessions: self.sessions })
+    }
 }
 
 #[derive(Deserialize)]
@@ -143,13 +229,18 @@ impl Config {
         }
         let agents: Vec<_> = all.agents.into_iter().map(|rule| (rule.r#match, rule.team)).collect();
         let lines: Vec<_> = all.lines.into_iter().map(|rule| (rule.r#match, rule.name)).collect();
+        let source = all.capture.as_ref().map(|capture| capture.source);
+        // Read even where another source is heard: a mistake is told when it is made.
+        let siprec = all.siprec.map(SiprecTable::read).transpose().map_err(|what| missing(&format!("[siprec] {what}")))?;
+        if source == Some(Source::Siprec) && siprec.is_none() {
+            return Err(missing(r#"[capture] source is "siprec", but [siprec] with allow is absent"#));
+        }
         Ok(Self {
             site: Site::new(&agents, &lines).map_err(|error| missing(&format!("a team's or line's name: {error}")))?,
             site_id: site.id,
             node: site.node,
-            interface: all.capture.and_then(|capture| match capture.source {
-                Source::Mirror => capture.interface,
-            }),
+            interface: all.capture.filter(|capture| capture.source == Source::Mirror).and_then(|capture| capture.interface),
+            siprec: siprec.filter(|_| source == Some(Source::Siprec)),
             pack: all.models.map_or_else(|| "en".to_owned(), |models| models.pack),
             uplink: all.uplink,
         })
@@ -169,6 +260,7 @@ impl File {
     fn lay_over(&mut self, over: Self) {
         self.site = over.site.or_else(|| self.site.take());
         self.capture = over.capture.or_else(|| self.capture.take());
+        self.siprec = over.siprec.or_else(|| self.siprec.take());
         self.models = over.models.or_else(|| self.models.take());
         self.uplink = over.uplink.or_else(|| self.uplink.take());
         self.agents.extend(over.agents);

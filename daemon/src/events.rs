@@ -6,7 +6,7 @@
 use std::fmt;
 use std::io::Write as _;
 
-use sotto_capture::CaptureError;
+use sotto_capture::{CaptureError, OutletError};
 use sotto_models::ModelError;
 use sotto_spool::{DeadLetter, SpoolError};
 use sotto_uplink::{Answer, Event as Uplink, Loss};
@@ -25,6 +25,8 @@ pub(crate) enum Event<'a> {
     InterfaceUp,
     /// A source could not be read on.
     CaptureFailed(&'a CaptureError),
+    /// A recording client could not be answered, or a stream's port not be opened; said once until it works again.
+    AnsweringFailed(&'a OutletError),
     /// The recogniser failed on a turn.
     RecogniserFailed(&'a ModelError),
     /// The spool cannot be written: nothing is acknowledged any more.
@@ -53,6 +55,7 @@ impl Event<'_> {
             Self::InterfaceDown => "interface_down",
             Self::InterfaceUp => "interface_up",
             Self::CaptureFailed(_) => "capture_failed",
+            Self::AnsweringFailed(_) => "answering_failed",
             Self::RecogniserFailed(_) => "recogniser_failed",
             Self::SpoolFailed(_) => "spool_failed",
             Self::StageStuck { .. } => "stage_stuck",
@@ -63,7 +66,7 @@ impl Event<'_> {
     const fn severity(&self) -> Severity {
         match self {
             Self::CaptureFailed(_) | Self::SpoolFailed(_) | Self::StageStuck { .. } => Severity::Error,
-            Self::InterfaceDown | Self::RecogniserFailed(_) => Severity::Warning,
+            Self::InterfaceDown | Self::AnsweringFailed(_) | Self::RecogniserFailed(_) => Severity::Warning,
             Self::Uplink(Uplink::Lost { .. } | Uplink::Kept { .. } | Uplink::KeptBack { .. } | Uplink::Refused { .. } | Uplink::NamesUnknown | Uplink::Expired { .. }) => Severity::Warning,
             _ => Severity::Info,
         }
@@ -80,6 +83,7 @@ impl fmt::Display for Event<'_> {
             Self::InterfaceDown => formatter.write_str("the mirror interface is down; it is tried again"),
             Self::InterfaceUp => formatter.write_str("the mirror interface is back"),
             Self::CaptureFailed(error) => error.fmt(formatter),
+            Self::AnsweringFailed(error) => write!(formatter, "a recording client was not served: {error}"),
             Self::RecogniserFailed(error) => write!(formatter, "a turn was not put into words: {error}"),
             Self::SpoolFailed(error) => write!(formatter, "scores cannot be kept: {error}"),
             Self::StageStuck { stage } => write!(formatter, "{stage} does not turn any more"),

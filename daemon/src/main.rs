@@ -9,6 +9,7 @@ mod load;
 mod notify;
 mod pipeline;
 mod replay;
+mod siprec;
 mod status;
 mod tap;
 mod uplink;
@@ -33,6 +34,8 @@ struct Arguments {
 enum Command {
     /// Hear: from the mirror interface into the spool. Runs until it is told to stop.
     Tap,
+    /// Hear as the recording server of an SBC or PBX (SIPREC): it sends the calls here. Runs until it is told to stop.
+    Siprec,
     /// Speak: from the spool to the broker. Runs until it is told to stop.
     Uplink,
     /// Run recordings through the same pipeline and print what would be published.
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
     let Arguments { places, command } = Arguments::parse();
     let end = match command {
         Command::Tap => tap::run(&places),
+        Command::Siprec => siprec::run(&places),
         Command::Uplink => uplink::run(&places),
         Command::Replay(arguments) => replay::run(&places, &arguments),
         Command::Check(arguments) => check::run(&places, &arguments),

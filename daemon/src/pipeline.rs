@@ -7,6 +7,8 @@
 //!                       words (recogniser)
 //! ```
 //!
+//! Against the stream flows one thing: a recording server's answers, from hear to the sockets of its clients.
+//!
 //! Nothing waits on a stage behind it without a bound. Live, a turn that finds the recogniser's queue full is shed and counted;
 //! in replay, hearing waits instead, so that a file gives the same scores on any machine. The recogniser never waits to hand
 //! back words: that channel holds as many as can be out. So no circle of waiting can close.
@@ -18,9 +20,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use sotto_capture::{CaptureError, Captured, Next, Progress, Source, Wall};
+use sotto_capture::{CaptureError, Captured, Next, Outlet, Progress, Source, Wall};
 use sotto_charter::{Charter, Site, day_of};
-use sotto_dialog::{Dialogs, EndCause, Keys, Limits};
+use sotto_dialog::{Dialogs, EndCause, Errand, Keys, Limits, ServerOptions};
 use sotto_measure::{Answer, Depth, Job, Measure, Output, Recogniser};
 use sotto_models::vad::Vad;
 use sotto_redact::{Terms, gate, gauges, opening};
@@ -58,8 +60,15 @@ pub(crate) struct Hearing {
     pub(crate) vad: Option<Vad>,
     pub(crate) recogniser: Option<Recogniser>,
     pub(crate) models: Option<Fingerprint>,
+    pub(crate) recording: Option<Recording>,
     pub(crate) pace: Pace,
     pub(crate) vital: Arc<Vital>,
+}
+
+/// What a recording server has beside a listener: how it behaves, and its way back to the clients.
+pub(crate) struct Recording {
+    pub(crate) options: ServerOptions,
+    pub(crate) outlet: Outlet,
 }
 
 /// Live or from files.
@@ -126,7 +135,7 @@ enum ToKeep {
 
 /// Runs sources through the whole pipeline into the spool, until they end or [`Vital::stop`] is set.
 pub(crate) fn run(sources: Vec<Box<dyn Source>>, hearing: Hearing, spool: Spool, names: i64, progress: impl Fn(Progress) + Send) -> Result<(Came, Spool), SpoolError> {
-    let Hearing { charter, site, vad, recogniser, models, pace, vital } = hearing;
+    let Hearing { charter, site, vad, recogniser, models, recording, pace, vital } = hearing;
     let (to_hear, from_capture) = sync_channel(BATCHES);
     let (to_words, from_turns) = sync_channel(TURNS);
     // All turns that can be out at once: the queue, the one being recognised, and one to spare.
@@ -141,7 +150,9 @@ pub(crate) fn run(sources: Vec<Box<dyn Source>>, hearing: Hearing, spool: Spool,
         scope.spawn(move || recognise(recogniser, vital, &from_turns, &to_results));
         let keep = scope.spawn(move || keep(&from_hear, spool, Keeping { charter, models, names, pace, vital }));
         let mut hear = Hear {
-            dialogs: dialogs(charter),
+            dialogs: dialogs(charter, recording.as_ref()),
+            outlet: recording.map(|recording| recording.outlet),
+            is_outlet_failing: false,
             measure,
             pace,
             vital,
@@ -234,6 +245,9 @@ fn capture(sources: Vec<Box<dyn Source>>, pace: Pace, vital: &Vital, to_hear: &S
 /// The state of the hearing thread: which call, who talks when, numbers.
 struct Hear<'a> {
     dialogs: Dialogs,
+    outlet: Option<Outlet>,
+    /// The last errand failed, which was said.
+    is_outlet_failing: bool,
     measure: Measure,
     pace: Pace,
     vital: &'a Vital,
@@ -306,6 +320,9 @@ impl Hear<'_> {
 
     /// Moves on whatever came out, until nothing does.
     fn pump(&mut self) {
+        while let Some(errand) = self.dialogs.errand() {
+            self.run_errand(errand);
+        }
         let today = day_of(self.now().micros);
         while let Some(output) = self.dialogs.poll() {
             match output {
@@ -322,6 +339,25 @@ impl Hear<'_> {
                 self.measure.answer(answer);
             }
         }
+    }
+
+    /// What a recording server wants done. It goes on without what cannot be: clients say again what is not answered.
+    fn run_errand(&mut self, errand: Errand) {
+        let Some(outlet) = &self.outlet else { return };
+        let done = match errand {
+            Errand::Listen(address) => outlet.listen(address),
+            Errand::Close(address) => {
+                outlet.close(address);
+                return;
+            }
+            Errand::Send(reply) => outlet.send(&reply),
+        };
+        if let Err(error) = &done
+            && !self.is_outlet_failing
+        {
+            say(&Event::AnsweringFailed(error));
+        }
+        self.is_outlet_failing = done.is_err();
     }
 
     fn hand_to_words(&mut self, job: Job) {
@@ -539,12 +575,18 @@ pub(crate) fn count(sources: Vec<Box<dyn Source>>, until: Until, charter: &Arc<C
 }
 
 /// A listener that knows the charter's keys, and no others.
-fn dialogs(charter: &Charter) -> Dialogs {
+fn dialogs(charter: &Charter, recording: Option<&Recording>) -> Dialogs {
     let keys = &charter.keys;
-    Dialogs::new(Limits::default()).with_keys(Keys::new(&keys.objection, &keys.pause, &keys.resume))
+    let limits = Limits::default();
+    let dialogs = match recording {
+        Some(recording) => Dialogs::recording_server(limits, recording.options.clone()),
+        None => Dialogs::new(limits),
+    };
+    dialogs.with_keys(Keys::new(&keys.objection, &keys.pause, &keys.resume))
 }
 
-fn wall_clock() -> Wall {
+/// The wall clock.
+pub(crate) fn wall_clock() -> Wall {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Wall::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }

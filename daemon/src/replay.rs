@@ -65,6 +65,7 @@ pub(crate) fn run(places: &Places, arguments: &Arguments) -> Result<(), End> {
         vad: models.vad,
         recogniser: models.recogniser,
         models: models.fingerprint,
+        recording: None,
         pace: Pace::Replay,
         vital: Arc::new(Vital::default()),
     };

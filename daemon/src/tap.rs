@@ -12,17 +12,28 @@ use crate::config::Places;
 use crate::events::{Event, say};
 use crate::load::{Loaded, Models, entropy};
 use crate::notify::{self, Watchdog};
-use crate::pipeline::{self, Hearing, Pace, Vital};
+use crate::pipeline::{self, Hearing, Pace, Recording, Vital};
 
 /// Runs until SIGTERM or SIGINT; then open calls end as interrupted, everything is committed, and it exits 0.
 pub(crate) fn run(places: &Places) -> Result<(), End> {
     let loaded = Loaded::new(places)?;
-    let interface = loaded.config.interface.as_deref();
+    if loaded.config.siprec.is_some() {
+        return Err(End::bad_configuration("[capture] source is siprec: `sotto siprec` hears it (systemctl start sotto-siprec)"));
+    }
+    let interface = loaded.config.interface.clone();
     let interface = interface.ok_or_else(|| End::bad_configuration("[capture] interface is absent: name the interface that hears the mirror port"))?;
-    let models = Models::load(places, &loaded)?;
+    hear(places, &loaded, || {
+        let source: Box<dyn Source> = Box::new(Interface::open(&interface, InterfaceOptions::default()).map_err(End::no)?);
+        Ok((source, None))
+    })
+}
+
+/// Hears a live source until it is told to stop; `open` opens it when the models are loaded and the spool is there.
+pub(crate) fn hear(places: &Places, loaded: &Loaded, open: impl FnOnce() -> Result<(Box<dyn Source>, Option<Recording>), End>) -> Result<(), End> {
+    let models = Models::load(places, loaded)?;
     let mut spool = Spool::open(&places.spool, entropy()?).map_err(End::no)?;
     let calls_interrupted = spool.interrupt_open_calls().map_err(End::no)?;
-    let source: Box<dyn Source> = Box::new(Interface::open(interface, InterfaceOptions::default()).map_err(End::no)?);
+    let (source, recording) = open()?;
 
     let vital = Arc::new(Vital::default());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(End::no)?;
@@ -36,6 +47,7 @@ pub(crate) fn run(places: &Places) -> Result<(), End> {
         vad: models.vad,
         recogniser: models.recogniser,
         models: models.fingerprint,
+        recording,
         pace: Pace::Live,
         vital: Arc::clone(&vital),
     };
