@@ -16,6 +16,9 @@ const HEADERS: usize = 128;
 /// The most bytes of one header, folded lines included.
 const LINE: usize = 8 << 10;
 
+/// The most parts of one body that are looked at.
+const PARTS: usize = 8;
+
 /// What is wrong with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SipFault {
@@ -252,18 +255,61 @@ fn head(bytes: &[u8]) -> Result<(Message<'_>, bool), SipError> {
     Ok((message, is_contradictory))
 }
 
-impl Message<'_> {
-    /// The body where it is a whole session description.
-    pub(crate) fn sdp(&self) -> Option<&[u8]> {
-        self.body_of(b"application/sdp")
+impl<'a> Message<'a> {
+    /// The session description: the body, or the part of several that is one (RFC 5621 section 3.1).
+    pub(crate) fn sdp(&self) -> Option<&'a [u8]> {
+        self.body_of(b"application/sdp").or_else(|| self.sdp_among_parts())
+    }
+
+    /// Of a body of several parts, such as an INVITE that came from the telephone network has (RFC 3372).
+    fn sdp_among_parts(&self) -> Option<&'a [u8]> {
+        const RECORDING: &[u8] = b"application/rs-metadata";
+        let body = self.body_of(b"multipart/mixed")?;
+        let boundary = parameter(self.content_type?, b"boundary")?;
+        let boundary = boundary.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(boundary);
+        let mut parts = Vec::new();
+        let (mut offset, mut open) = (0, None);
+        for line in body.split_inclusive(|byte| *byte == b'\n') {
+            let start = offset;
+            offset += line.len();
+            let Some(rest) = line.strip_prefix(b"--").and_then(|line| line.strip_prefix(boundary)) else { continue };
+            if let Some(begin) = open.replace(offset) {
+                parts.push(part(body.get(begin..start)?));
+            }
+            if rest.starts_with(b"--") || parts.len() == PARTS {
+                break;
+            }
+        }
+        let kind = |(kind, _): &(&[u8], &[u8]), wanted: &[u8]| kind.get(..wanted.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(wanted));
+        // What a recording client describes is a copy of a call, and no call (RFC 7866).
+        let is_recording = parts.iter().any(|part| kind(part, RECORDING));
+        let found = parts.iter().find(|part| kind(part, b"application/sdp"));
+        found.filter(|(_, body)| !is_recording && !body.is_empty()).map(|(_, body)| *body)
     }
 
     /// The body where it is whole, uncoded and of this type (RFC 3261 section 20.15).
-    pub(crate) fn body_of(&self, kind: &[u8]) -> Option<&[u8]> {
+    pub(crate) fn body_of(&self, kind: &[u8]) -> Option<&'a [u8]> {
         let own = self.content_type?.split(|byte| *byte == b';').next()?.trim_ascii();
         (own.eq_ignore_ascii_case(kind) && !self.encoded).then_some(())?;
         self.body.filter(|body| !body.trim_ascii().is_empty())
     }
+}
+
+/// The content type and the body of a part of a body (RFC 2046 section 5.1).
+fn part(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let mut lines = Lines { bytes, offset: 0 };
+    let mut kind: &[u8] = b"";
+    while let Ok(line) = lines.next() {
+        if line.is_empty() {
+            return (kind, bytes.get(lines.offset..).unwrap_or_default());
+        }
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
+        let (name, value) = line.split_at(colon);
+        if matches!(Name::of(name.trim_ascii()), Some(Name::ContentType)) {
+            kind = value.get(1..).unwrap_or_default().trim_ascii();
+        }
+    }
+    (kind, b"")
 }
 
 /// The headers that are read.

@@ -80,6 +80,22 @@ fn on_a_stream_the_length_is_what_is_believed() {
 }
 
 #[test]
+fn a_description_may_be_one_of_several_parts() {
+    let read = |kind: &str, parts: &[&str]| {
+        let mut body: String = parts.iter().map(|part| format!("--b 1\r\n{part}\r\n")).collect();
+        body.push_str("--b 1--\r\n");
+        let text = INVITE.replace("application/sdp", kind).replace("Content-Length: 5", &format!("Content-Length: {}", body.len())).replace("v=0\r\n", &body);
+        parse(text.as_bytes()).unwrap().sdp().map(|sdp| String::from_utf8_lossy(sdp).into_owned())
+    };
+    let (isup, sdp) = ("Content-Type: application/ISUP\r\n\r\n\x01\x11", "c : application/SDP;x=y\r\nContent-Disposition: session\r\n\r\nv=0\r\n");
+    let metadata = "Content-Type: application/rs-metadata+xml\r\n\r\n<recording/>";
+    let mixed = "Multipart/Mixed; boundary=\"b 1\"";
+    assert_eq!(read(mixed, &[isup, sdp]).as_deref(), Some("v=0\r\n\r\n"));
+    assert_eq!(read(mixed, &[sdp, metadata]), None, "a recording is no call");
+    assert_eq!((read(mixed, &[isup]), read("multipart/mixed", &[sdp]), read(mixed, &[])), (None, None, None));
+}
+
+#[test]
 fn the_headers_of_transfers_and_timers() {
     let text = INVITE.replace("Max-Forwards: 70", "x: 1800 ;refresher=uac\r\nr: <sip:1003@pbx.example>\r\nReplaces: a@b;to-tag=1;from-tag=2");
     let message = parse(text.as_bytes()).unwrap();
