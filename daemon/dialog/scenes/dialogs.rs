@@ -203,6 +203,7 @@ fn an_attended_transfer_takes_over_the_call_that_replaces_names() {
     for (replaces, continues, end) in [
         ("ask@192.0.2.2;to-tag=q;from-tag=c", Some(1), "Transferred"),
         ("ask@192.0.2.2;to-tag=c;from-tag=wrong", None, "HungUp"),
+        ("ask@192.0.2.2;to-tag=wrong;from-tag=q", None, "HungUp"),
         ("other;to-tag=c;from-tag=q", None, "HungUp"),
         ("ask@192.0.2.2;to-tag=c", None, "HungUp"),
         ("ask@192.0.2.2;to-tag=c;from-tag=q;early-only", None, "HungUp"),
