@@ -14,7 +14,12 @@ cd "$root"
 tests=${SOTTO_BENCH_TESTS:-$(cargo test --release --workspace --lib --no-run --message-format=json 2> /dev/null |
     sed -n 's/.*"name":"sotto_models".*"executable":"\([^"]*\)".*/\1/p' | tail -1)}
 [ -x "$tests" ] || { echo "lesser_processors: the tests of sotto-models were not built" >&2; exit 1; }
+failed=0
+output=$(mktemp)
+trap 'rm -f "$output"' EXIT
 for processor in Haswell Westmere; do
     echo "$processor:"
-    qemu-x86_64 -cpu "$processor" "$tests" kernels:: --test-threads 1 2> /dev/null | grep -E '^test '
+    qemu-x86_64 -cpu "$processor" "$tests" kernels:: --test-threads 1 > "$output" 2> /dev/null || failed=1
+    grep -E '^test ' "$output" || failed=1
 done
+exit "$failed"
