@@ -44,6 +44,15 @@ impl Packet {
         self.taken_apart().0.dscp == frame::DSCP_SIGNALLING
     }
 
+    /// Where it comes from and goes to.
+    ///
+    /// # Panics
+    /// As [`Packet::payload`].
+    #[must_use]
+    pub fn path(&self) -> frame::Path {
+        self.taken_apart().0
+    }
+
     /// Where it goes, and where in the frame its UDP header stands.
     fn taken_apart(&self) -> (frame::Path, usize) {
         let frame = self.frame.as_slice();
