@@ -293,6 +293,15 @@ pub enum CallEvent {
 }
 
 impl CallEvent {
+    /// What its streams came to ([`Side::index`]), where it is the end of the call.
+    #[must_use]
+    pub const fn streams(&self) -> Option<[Option<StreamFacts>; 2]> {
+        match self {
+            Self::Ended { streams, .. } => Some(*streams),
+            _ => None,
+        }
+    }
+
     /// The call that it is about.
     #[must_use]
     pub const fn call(&self) -> Call {

@@ -120,6 +120,26 @@ pub(crate) struct Came {
     pub(crate) measure: sotto_measure::Counters,
     /// Sources that could not be read to their end; what was readable counted.
     pub(crate) damaged: Vec<CaptureError>,
+    /// What the streams of the calls came to; kept by [`count`] alone.
+    pub(crate) streams: Vec<Stream>,
+}
+
+/// One leg's stream, by running numbers: nothing in it tells whose it was.
+pub(crate) struct Stream {
+    /// The call's running number.
+    pub(crate) call: u64,
+    /// 0 for the calling side, 1 for the called one.
+    pub(crate) side: usize,
+    /// The codec of most packets.
+    pub(crate) codec: String,
+    /// Distinct packets received.
+    pub(crate) packets: u64,
+    /// Packets that never came.
+    pub(crate) lost: u64,
+    /// Packets that came more than once.
+    pub(crate) duplicated: u64,
+    /// The largest interarrival jitter, microseconds.
+    pub(crate) jitter_micros: u32,
 }
 
 enum ToHear {
@@ -166,7 +186,7 @@ pub(crate) fn run(sources: Vec<Box<dyn Source>>, hearing: Hearing, spool: Spool,
             is_cut_off: false,
         };
         hear.run(&from_capture, &from_words);
-        let mut came = Came { capture: hear.capture, dialog: hear.dialogs.counters(), measure: hear.measure.counters(), damaged: Vec::new() };
+        let mut came = Came { capture: hear.capture, dialog: hear.dialogs.counters(), measure: hear.measure.counters(), ..Came::default() };
         // Hanging up ends the recogniser and the keeper; a keeper that failed must also stop the capture.
         drop(hear);
         drop(from_capture);
@@ -521,10 +541,24 @@ pub(crate) enum Until {
 pub(crate) fn count(sources: Vec<Box<dyn Source>>, until: Until, charter: &Arc<Charter>, site: &Arc<Site>) -> (Came, Duration) {
     let began = Instant::now();
     let mut came = Came::default();
+    let mut streams = Vec::new();
     let mut dialogs = dialogs(charter);
     let mut measure = Measure::new(Arc::clone(charter), Arc::clone(site), None, Depth::Decode);
     let mut drain = |dialogs: &mut Dialogs, latest: Wall| {
         while let Some(output) = dialogs.poll() {
+            if let sotto_dialog::Output::Event(event) = &output {
+                for (side, facts) in event.streams().unwrap_or_default().into_iter().enumerate() {
+                    streams.extend(facts.map(|facts| Stream {
+                        call: event.call().0,
+                        side,
+                        codec: format!("{:?}", facts.codec).to_lowercase(),
+                        packets: facts.packets,
+                        lost: facts.lost,
+                        duplicated: facts.duplicated,
+                        jitter_micros: facts.jitter_micros,
+                    }));
+                }
+            }
             match output {
                 _ if until != Until::Decode => {}
                 sotto_dialog::Output::Event(event) => measure.event(event, day_of(latest.micros)),
@@ -571,6 +605,7 @@ pub(crate) fn count(sources: Vec<Box<dyn Source>>, until: Until, charter: &Arc<C
     }
     came.dialog = dialogs.counters();
     came.measure = measure.counters();
+    came.streams = streams;
     (came, began.elapsed())
 }
 

@@ -15,7 +15,7 @@ use sotto_uplink::{render, render_notice};
 use crate::End;
 use crate::config::Places;
 use crate::load::{Loaded, Models, entropy};
-use crate::pipeline::{self, Came, Hearing, Pace, Until, Vital, wall_millis};
+use crate::pipeline::{self, Came, Hearing, Pace, Stream, Until, Vital, wall_millis};
 
 /// Flags of `sotto replay`.
 #[derive(clap::Args)]
@@ -29,6 +29,9 @@ pub(crate) struct Arguments {
     /// Stop after this stage and print its counts as one JSON object.
     #[arg(long, value_name = "STAGE")]
     until: Option<Until>,
+    /// With --until dialog or decode: also each stream's codec, packets, loss and jitter, by running numbers.
+    #[arg(long, requires = "until")]
+    streams: bool,
     /// Output is one JSON object a line in any case; the flag is there because every reading command has it.
     #[arg(long)]
     json: bool,
@@ -49,7 +52,11 @@ pub(crate) fn run(places: &Places, arguments: &Arguments) -> Result<(), End> {
     let site = Arc::new(loaded.config.site.clone());
     if let Some(until) = arguments.until {
         let (came, took) = pipeline::count(sources, until, &loaded.charter, &site);
-        println!("{}", counts(&came, until, took.as_secs_f64()));
+        let mut printed = counts(&came, until, took.as_secs_f64());
+        if arguments.streams {
+            printed["streams"] = came.streams.iter().map(stream).collect();
+        }
+        println!("{printed}");
         return damaged(unreadable.iter().chain(&came.damaged));
     }
 
@@ -154,6 +161,18 @@ fn counts(came: &Came, until: Until, seconds: f64) -> serde_json::Value {
         counts["audio_s"] = measure.seconds_decoded.into();
     }
     counts
+}
+
+fn stream(of: &Stream) -> serde_json::Value {
+    json!({
+        "call": of.call,
+        "side": if of.side == 0 { "calling" } else { "called" },
+        "codec": of.codec,
+        "packets": of.packets,
+        "lost": of.lost,
+        "duplicated": of.duplicated,
+        "jitter_ms": f64::from(of.jitter_micros) / 1_000.0,
+    })
 }
 
 fn damaged<'a>(errors: impl Iterator<Item = &'a CaptureError>) -> Result<(), End> {
