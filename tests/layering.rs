@@ -32,7 +32,7 @@ const ALL: &str =
 const RULES: [Rule; 12] = [
     //    folder            may use of ours             heavy, here alone               never                    nor
     rule("daemon/private", "",                         "",                             "serde, tracing, tokio", ""),
-    rule("daemon/capture", "private",                  "libc, etherparse, pcap-parser", "serde",                ""),
+    rule("daemon/capture", "private",                  "alsa, libc, etherparse, pcap-parser", "serde",                ""),
     rule("daemon/charter", "",                         "",                             "",                      "IO"),
     rule("daemon/dialog",  "private",                  "sdp-types, quick-xml, aes, aes-gcm, ctr, hmac, sha1", "tokio",                 "clocks, sockets, unsafe"),
     rule("models",         "",                         "candle-*, rten-*, realfft",    "tokio",                 ""),

@@ -70,6 +70,8 @@ pub struct Counters {
     pub fragments_overlapping: u64,
     /// Dropped by the kernel because this process was late (live only).
     pub kernel_drops: u64,
+    /// How often a sound card lost some of what it heard because this process was late (live only).
+    pub overruns: u64,
     /// Frames that passed the kernel's filter, those that it dropped among them (live only).
     pub kernel_packets: u64,
     /// How often the kernel had no block free (live only).

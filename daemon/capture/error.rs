@@ -51,6 +51,15 @@ pub enum CaptureError {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// The sound card cannot be listened to.
+    SoundCard {
+        /// Its ALSA name.
+        device: String,
+        /// What failed, and what to do about it.
+        what: &'static str,
+        /// What the system said.
+        cause: io::Error,
+    },
     /// The live interface cannot be listened to.
     Interface {
         /// Its name.
@@ -85,6 +94,7 @@ impl fmt::Display for CaptureError {
             }
             Self::Listen { transport: Transport::Udp, address, cause } => write!(formatter, "udp:{address}: cannot be listened at: {cause}"),
             Self::Listen { transport: Transport::Tcp, address, cause } => write!(formatter, "tcp:{address}: cannot be listened at: {cause}"),
+            Self::SoundCard { device, what, cause } => write!(formatter, "sound card {device}: {what}: {cause}"),
             Self::Interface { name, what, cause } => write!(formatter, "interface {name}: {what}: {cause}"),
         }
     }
@@ -93,7 +103,7 @@ impl fmt::Display for CaptureError {
 impl std::error::Error for CaptureError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Open { cause, .. } | Self::Read { cause, .. } | Self::Interface { cause, .. } | Self::Listen { cause, .. } => Some(cause),
+            Self::Open { cause, .. } | Self::Read { cause, .. } | Self::Interface { cause, .. } | Self::SoundCard { cause, .. } | Self::Listen { cause, .. } => Some(cause),
             Self::WrongKind { .. } | Self::Unsupported { .. } | Self::Damaged { .. } => None,
         }
     }

@@ -13,13 +13,14 @@
 //!     loop {
 //!         match source.next()? {
 //!             Next::Item(Captured::Datagram(_)) => datagrams += 1,
-//!             Next::Item(Captured::Segment(_) | Captured::Pcm(_)) | Next::Quiet | Next::InterfaceDown | Next::InterfaceUp => {}
+//!             Next::Item(Captured::Segment(_) | Captured::Pcm(_) | Captured::Line(_)) | Next::Quiet | Next::InterfaceDown | Next::InterfaceUp => {}
 //!             Next::End => return Ok(datagrams),
 //!         }
 //!     }
 //! }
 //! ```
 
+mod alsa;
 mod decap;
 mod error;
 mod filter;
@@ -29,6 +30,7 @@ mod siprec;
 mod wav;
 mod window;
 
+pub use alsa::{Channels, SoundCard, SoundCardOptions};
 pub use decap::{Counters, Decap, Link};
 pub use error::CaptureError;
 pub use packet::{Interface, InterfaceOptions};
@@ -46,8 +48,10 @@ pub enum Captured {
     Datagram(Datagram),
     /// A piece of a TCP stream that may carry signalling.
     Segment(Segment),
-    /// A block of one channel's sound from a source that is no packet network.
+    /// A block of one channel's sound from a recording, which is one call.
     Pcm(Pcm),
+    /// A block of one channel's sound from a line that goes on for ever, in which calls begin and end.
+    Line(Pcm),
 }
 
 /// What a source has to say.

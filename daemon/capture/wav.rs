@@ -16,7 +16,7 @@ use crate::{CaptureError, Captured, Next, Progress, Source};
 /// The most bytes of chunks before the sound; a cue list or a tag is far smaller.
 const CHUNKS: usize = 1 << 20;
 /// The rates that recorders and sound cards use lie within.
-const RATES: std::ops::RangeInclusive<u32> = 4_000..=192_000;
+pub(crate) const RATES: std::ops::RangeInclusive<u32> = 4_000..=192_000;
 
 /// A two-channel wav file: blocks of 20 ms, left (channel 0) and right (channel 1) in turn.
 #[derive(Debug)]

@@ -174,21 +174,21 @@ impl Calls {
         });
     }
 
-    /// A recording's call: offered and answered at once.
-    pub(crate) fn open_recording(&mut self, at: Wall) -> (Call, Wall) {
+    /// A recording's call: offered and answered at once, but for a line where dialling was heard.
+    pub(crate) fn open_recording(&mut self, offered: Wall, answered: Wall) -> (Call, Wall) {
         let call = self.number();
         self.counters.calls_open += 1;
         let nobody = || Party::new("", None, "");
         self.out.push_back(Output::Event(CallEvent::Offered {
             call,
-            at,
+            at: offered,
             calling: nobody(),
             called: nobody(),
             origin: Origin::Recording,
             continues: None,
         }));
-        self.out.push_back(Output::Event(CallEvent::Answered { call, at, called: None }));
-        (call, at)
+        self.out.push_back(Output::Event(CallEvent::Answered { call, at: answered, called: None }));
+        (call, answered)
     }
 
     pub(crate) fn advance(&mut self, now: Wall) {

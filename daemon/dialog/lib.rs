@@ -73,6 +73,7 @@
 mod calls;
 mod keys;
 mod limits;
+mod line;
 mod media;
 mod recording;
 mod rtp;
@@ -93,6 +94,7 @@ pub use sip::{SipError, SipFault};
 pub use siprec::{Errand, MetadataError, MetadataFault, MultipartError, MultipartFault, ServerOptions};
 
 use calls::Calls;
+use line::Line;
 use recording::Recording;
 use siprec::Server;
 
@@ -142,6 +144,8 @@ impl fmt::Display for Fault {
 pub struct Dialogs {
     calls: Calls,
     recording: Option<Recording>,
+    line: Line,
+    limits: Limits,
     server: Option<Box<Server>>,
     now: Option<Wall>,
     leap: Option<Wall>,
@@ -154,7 +158,7 @@ impl Dialogs {
     /// Empty, with its bounds.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { calls: Calls::new(limits), recording: None, server: None, now: None, leap: None }
+        Self { calls: Calls::new(limits), recording: None, line: Line::default(), limits, server: None, now: None, leap: None }
     }
 
     /// The other way to hear: as the recording server of an SBC or PBX (RFC 7866), which is sent each call instead of overhearing it.
@@ -196,7 +200,7 @@ impl Dialogs {
     /// offered and answered at the first sample, between parties without a name (the source itself says who is who).
     pub fn pcm(&mut self, pcm: Pcm) {
         if self.recording.is_none() {
-            self.recording = Some(Recording::new(self.calls.open_recording(pcm.at)));
+            self.recording = Some(Recording::new(self.calls.open_recording(pcm.at, pcm.at)));
         }
         let (out, counters) = self.calls.output();
         if let Some(recording) = &mut self.recording {
@@ -204,11 +208,18 @@ impl Dialogs {
         }
     }
 
+    /// Takes in sound of a line that goes on for ever: calls begin and end in it by who is heard. Channels are as with [`Dialogs::pcm`],
+    /// or both parties are in one.
+    pub fn line(&mut self, pcm: Pcm) {
+        self.line.pcm(pcm, &self.limits, &mut self.calls);
+    }
+
     /// Lets time pass: what waits too long is let go, calls that are silent for too long end. Cheap; call it often.
     pub fn advance(&mut self, now: Wall) {
         let now = self.now.map_or(now, |before| before.max(now));
         self.now = Some(now);
         self.calls.advance(now);
+        self.line.advance(now, &self.limits, &mut self.calls);
         if let Some(server) = &mut self.server {
             server.advance(now, &mut self.calls);
         }
@@ -227,6 +238,7 @@ impl Dialogs {
             let (out, counters) = self.calls.output();
             recording.finish(cause, out, counters);
         }
+        self.line.finish(cause, &mut self.calls);
         (self.now, self.leap) = (None, None);
     }
 

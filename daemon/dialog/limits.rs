@@ -50,6 +50,10 @@ pub struct Limits {
     pub held_call_micros: i64,
     /// The same for a call of which no sound was ever seen, only signalling, microseconds.
     pub signalling_only_micros: i64,
+    /// So much voice within a second begins a call on a line tap, microseconds.
+    pub line_voice_micros: i64,
+    /// So long without a voice ends it, microseconds.
+    pub line_silence_micros: i64,
 }
 
 impl Default for Limits {
@@ -78,6 +82,8 @@ impl Default for Limits {
             silence_micros: 120 * SECOND,
             held_call_micros: 3_600 * SECOND,
             signalling_only_micros: 4 * 3_600 * SECOND,
+            line_voice_micros: 300_000,
+            line_silence_micros: 20 * SECOND,
         }
     }
 }

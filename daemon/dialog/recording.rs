@@ -1,4 +1,4 @@
-//! Sound from a source without signalling: a wav file, a sound card. One source is one call.
+//! Sound from a source without signalling: a wav file, or what a line tap takes for a call.
 
 use std::collections::VecDeque;
 
@@ -21,7 +21,7 @@ impl Recording {
 
     pub(crate) fn pcm(&mut self, pcm: &Pcm, out: &mut VecDeque<Output>, counters: &mut Counters) {
         let side = match pcm.channel {
-            0 => Side::Calling,
+            0 | Pcm::BOTH => Side::Calling,
             1 => Side::Called,
             _ => {
                 counters.not_media += 1;
@@ -35,8 +35,15 @@ impl Recording {
         out.push_back(Output::Audio(audio));
     }
 
+    /// Ends with its last sample. A recording that was read to its end is a whole call.
     pub(crate) fn finish(self, cause: EndCause, out: &mut VecDeque<Output>, counters: &mut Counters) {
         let cause = if cause == EndCause::CaptureEnded { EndCause::HungUp } else { cause };
+        let end = self.end;
+        self.finish_at(end, cause, out, counters);
+    }
+
+    /// Ends before its last sample.
+    pub(crate) fn finish_at(self, end: Wall, cause: EndCause, out: &mut VecDeque<Output>, counters: &mut Counters) {
         let streams = self.blocks.map(|packets| {
             (packets > 0).then_some(StreamFacts {
                 codec: Codec::Linear,
@@ -52,6 +59,6 @@ impl Recording {
             })
         });
         counters.calls_open = counters.calls_open.saturating_sub(1);
-        out.push_back(Output::Event(CallEvent::Ended { call: self.call, at: self.end, cause, streams }));
+        out.push_back(Output::Event(CallEvent::Ended { call: self.call, at: end, cause, streams }));
     }
 }

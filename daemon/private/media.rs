@@ -125,7 +125,7 @@ pub struct Pcm {
     pub at: Wall,
     /// Its number in the capture, from 1.
     pub number: u64,
-    /// 0 is the left channel (agent), 1 the right (customer).
+    /// 0 is the left channel (agent), 1 the right (customer), [`Pcm::BOTH`] one that holds both.
     pub channel: u8,
     /// Samples a second.
     pub rate: u32,
@@ -133,6 +133,9 @@ pub struct Pcm {
 }
 
 impl Pcm {
+    /// The channel of a line that has but one: both parties are in it.
+    pub const BOTH: u8 = 2;
+
     /// Takes the samples into custody.
     #[must_use]
     pub const fn new(at: Wall, number: u64, channel: u8, rate: u32, samples: Vec<i16>) -> Self {

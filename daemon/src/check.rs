@@ -1,6 +1,7 @@
 //! `sotto check`: whether everything holds together, and what will be measured of whom, and why.
 
 use serde_json::json;
+use sotto_capture::Channels;
 use sotto_charter::{AgentBasis, Charter, ConsentRule, CustomerBasis};
 
 use crate::End;
@@ -43,6 +44,7 @@ pub(crate) fn run(places: &Places, arguments: &Arguments) -> Result<(), End> {
             "charter": fingerprint(&charter.digest),
             "models": models.fingerprint,
             "interface": config.interface,
+            "sound_card": config.line.as_ref().map(|line| &line.device),
             "siprec": config.siprec.as_ref().map(crate::siprec::addresses),
             "broker": config.uplink.as_ref().map(|uplink| &uplink.broker),
             "teams": config.site.teams(),
@@ -77,9 +79,16 @@ fn print(loaded: &Loaded, models: &Models) {
         Some(digest) => println!("models {} ({digest}): every hash holds", config.pack),
         None => println!("models: none are needed"),
     }
-    match &config.siprec {
-        Some(siprec) => println!("hears what {} SBC address(es) send to {}", siprec.allow.len(), crate::siprec::addresses(siprec).join(", ")),
-        None => println!("hears {}", config.interface.as_deref().unwrap_or("nothing live: [capture] interface is absent")),
+    match (&config.siprec, &config.line) {
+        (Some(siprec), _) => println!("hears what {} SBC address(es) send to {}", siprec.allow.len(), crate::siprec::addresses(siprec).join(", ")),
+        (None, Some(line)) => {
+            let channels = match line.channels {
+                Channels::AgentCustomer => "the agent left, the customer right",
+                Channels::Mixed => "both parties in one channel, so no number is one party's",
+            };
+            println!("hears the line at the sound card {} ({channels}; {} Hz)", line.device, line.rate);
+        }
+        (None, None) => println!("hears {}", config.interface.as_deref().unwrap_or("nothing live: [capture] interface is absent")),
     }
     println!("speaks to {}", config.uplink.as_ref().map_or("nobody: [uplink] is absent", |uplink| uplink.broker.as_str()));
     println!("\nof whom");

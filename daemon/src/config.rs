@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use sotto_capture::{Network, Transport};
+use sotto_capture::{Channels, Network, Transport};
 use sotto_charter::{Charter, Site};
 
 /// The flags that come before every sub-command.
@@ -35,6 +35,8 @@ pub(crate) struct Config {
     pub(crate) node: String,
     /// The interface that hears the mirror; `None` where only files are replayed.
     pub(crate) interface: Option<String>,
+    /// The sound card that hears a line; `None` where the source is another.
+    pub(crate) line: Option<Line>,
     /// Where SBCs send calls; `None` where the source is another.
     pub(crate) siprec: Option<Siprec>,
     pub(crate) site: Site,
@@ -53,6 +55,17 @@ pub(crate) struct Siprec {
     pub(crate) allow: Vec<Network>,
     /// Recording sessions at once.
     pub(crate) sessions: usize,
+}
+
+/// A sound card that hears a line.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    /// Its ALSA name.
+    pub(crate) device: String,
+    /// What its channels are.
+    pub(crate) channels: Channels,
+    /// Samples a second.
+    pub(crate) rate: u32,
 }
 
 /// `[uplink]`.
@@ -96,13 +109,55 @@ struct SiteTable {
 struct CaptureTable {
     source: Source,
     interface: Option<String>,
+    /// The sound card, by its ALSA name.
+    device: Option<String>,
+    /// What the sound card's channels are.
+    channels: Option<ChannelMap>,
+    /// The sound card's samples a second.
+    rate: Option<u32>,
 }
 
-/// Where calls are heard. The sound card is not built in this version, so it is not among the choices.
+/// What a sound card's channels are.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum ChannelMap {
+    /// Two: the agent left, the customer right.
+    AgentCustomer,
+    /// One, with both parties in it.
+    Mixed,
+}
+
+impl CaptureTable {
+    /// The line that a sound card hears; what is wrong, where it cannot be told.
+    fn line(&self) -> Result<Option<Line>, String> {
+        /// What sound cards can do.
+        const RATES: RangeInclusive<u32> = 8_000..=192_000;
+        let is_mentioned = self.device.is_some() || self.channels.is_some() || self.rate.is_some();
+        match (self.source, &self.device) {
+            (Source::Alsa, None) => Err(r#"device is absent: name the sound card that hears the line, as `arecord -L` does ("plughw:CARD=Device")"#.to_owned()),
+            (Source::Alsa, Some(device)) => {
+                let channels = match self.channels.ok_or(r#"channels is absent: "agent-customer" (left and right) or "mixed" (both in one)"#)? {
+                    ChannelMap::AgentCustomer => Channels::AgentCustomer,
+                    ChannelMap::Mixed => Channels::Mixed,
+                };
+                let rate = self.rate.unwrap_or(8_000);
+                if !RATES.contains(&rate) {
+                    return Err(format!("rate: must lie within {} and {} Hz", RATES.start(), RATES.end()));
+                }
+                Ok(Some(Line { device: device.clone(), channels, rate }))
+            }
+            _ if is_mentioned => Err(r#"device, channels and rate are for source = "alsa" alone"#.to_owned()),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Where calls are heard.
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Source {
     Mirror,
+    Alsa,
     Siprec,
 }
 
@@ -230,6 +285,7 @@ impl Config {
         let agents: Vec<_> = all.agents.into_iter().map(|rule| (rule.r#match, rule.team)).collect();
         let lines: Vec<_> = all.lines.into_iter().map(|rule| (rule.r#match, rule.name)).collect();
         let source = all.capture.as_ref().map(|capture| capture.source);
+        let line = all.capture.as_ref().map_or(Ok(None), CaptureTable::line).map_err(|what| missing(&format!("[capture] {what}")))?;
         // Read even where another source is heard: a mistake is told when it is made.
         let siprec = all.siprec.map(SiprecTable::read).transpose().map_err(|what| missing(&format!("[siprec] {what}")))?;
         if source == Some(Source::Siprec) && siprec.is_none() {
@@ -241,6 +297,7 @@ impl Config {
             node: site.node,
             interface: all.capture.filter(|capture| capture.source == Source::Mirror).and_then(|capture| capture.interface),
             siprec: siprec.filter(|_| source == Some(Source::Siprec)),
+            line,
             pack: all.models.map_or_else(|| "en".to_owned(), |models| models.pack),
             uplink: all.uplink,
         })

@@ -19,9 +19,9 @@ pub(crate) enum Event<'a> {
     Stopping,
     /// Stopped, with everything committed.
     Stopped { calls: u64, turns_shed: u64 },
-    /// The mirror interface is gone or down; it is tried again.
+    /// The mirror interface or sound card is gone or down; it is tried again.
     InterfaceDown,
-    /// The mirror interface is back.
+    /// It is back.
     InterfaceUp,
     /// A source could not be read on.
     CaptureFailed(&'a CaptureError),
@@ -80,8 +80,8 @@ impl fmt::Display for Event<'_> {
             Self::Ready { calls_interrupted } => write!(formatter, "ready; {calls_interrupted} calls were cut off when the box last stopped"),
             Self::Stopping => formatter.write_str("stopping: open calls end as interrupted"),
             Self::Stopped { calls, turns_shed } => write!(formatter, "stopped: {calls} calls heard, {turns_shed} turns shed"),
-            Self::InterfaceDown => formatter.write_str("the mirror interface is down; it is tried again"),
-            Self::InterfaceUp => formatter.write_str("the mirror interface is back"),
+            Self::InterfaceDown => formatter.write_str("the mirror interface is down, or the sound card gone; it is tried again"),
+            Self::InterfaceUp => formatter.write_str("the mirror interface is back, or the sound card"),
             Self::CaptureFailed(error) => error.fmt(formatter),
             Self::AnsweringFailed(error) => write!(formatter, "a recording client was not served: {error}"),
             Self::RecogniserFailed(error) => write!(formatter, "a turn was not put into words: {error}"),

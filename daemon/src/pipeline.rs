@@ -327,6 +327,10 @@ impl Hear<'_> {
                 self.latest = self.latest.max(pcm.at);
                 self.dialogs.pcm(pcm);
             }
+            Captured::Line(pcm) => {
+                self.latest = self.latest.max(pcm.at);
+                self.dialogs.line(pcm);
+            }
         }
         self.pump();
     }
@@ -426,7 +430,7 @@ impl Hear<'_> {
         let gauges = Gauges {
             calls_open: self.measure.open() as u64,
             packets: self.capture.frames,
-            packets_dropped: self.capture.kernel_drops,
+            packets_dropped: self.capture.kernel_drops + self.capture.overruns,
             sip_messages: dialog.sip_messages,
             sip_refused: dialog.sip_malformed + dialog.sdp_malformed,
             rtp_packets: dialog.rtp_packets,
@@ -594,6 +598,10 @@ pub(crate) fn count(sources: Vec<Box<dyn Source>>, until: Until, charter: &Arc<C
                 Captured::Pcm(pcm) => {
                     latest = latest.max(pcm.at);
                     dialogs.pcm(pcm);
+                }
+                Captured::Line(pcm) => {
+                    latest = latest.max(pcm.at);
+                    dialogs.line(pcm);
                 }
             }
             dialogs.advance(latest);

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use sotto_capture::{Interface, InterfaceOptions, Source};
+use sotto_capture::{Interface, InterfaceOptions, SoundCard, SoundCardOptions, Source};
 use sotto_charter::Names;
 use sotto_spool::Spool;
 
@@ -14,11 +15,21 @@ use crate::load::{Loaded, Models, entropy};
 use crate::notify::{self, Watchdog};
 use crate::pipeline::{self, Hearing, Pace, Recording, Vital};
 
+/// A quiet sound card says so after this time.
+const TIMEOUT: Duration = Duration::from_millis(100);
+
 /// Runs until SIGTERM or SIGINT; then open calls end as interrupted, everything is committed, and it exits 0.
 pub(crate) fn run(places: &Places) -> Result<(), End> {
     let loaded = Loaded::new(places)?;
     if loaded.config.siprec.is_some() {
         return Err(End::bad_configuration("[capture] source is siprec: `sotto siprec` hears it (systemctl start sotto-siprec)"));
+    }
+    if let Some(line) = loaded.config.line.clone() {
+        return hear(places, &loaded, || {
+            let options = SoundCardOptions { channels: line.channels, rate: line.rate, timeout: TIMEOUT };
+            let source: Box<dyn Source> = Box::new(SoundCard::open(&line.device, options).map_err(End::no)?);
+            Ok((source, None))
+        });
     }
     let interface = loaded.config.interface.clone();
     let interface = interface.ok_or_else(|| End::bad_configuration("[capture] interface is absent: name the interface that hears the mirror port"))?;

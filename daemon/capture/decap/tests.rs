@@ -31,7 +31,7 @@ impl From<Captured> for Seen {
                 let payload = it.payload().to_vec();
                 Self { payload, source: it.source, destination: it.destination, at: it.at, sequence: Some(it.sequence) }
             }
-            Captured::Pcm(_) => panic!("a frame holds no sound card's block"),
+            Captured::Pcm(_) | Captured::Line(_) => panic!("a frame holds no sound card's block"),
         }
     }
 }
