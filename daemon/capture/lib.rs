@@ -1,6 +1,6 @@
 //! What bytes arrived, and when.
 //!
-//! The first stage: a capture file, a wav file or a live interface becomes a run of [`Datagram`]s (one UDP payload each) or
+//! The first stage: a capture file, a wav file, a sound card or a live interface becomes a run of [`Datagram`]s (one UDP payload each) or
 //! [`Pcm`] blocks. Nothing here looks into a payload. Every source has the same shape, [`Source`], and every byte that is
 //! not passed on is counted by its reason in [`Counters`].
 //!
