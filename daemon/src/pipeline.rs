@@ -546,7 +546,7 @@ pub(crate) fn count(sources: Vec<Box<dyn Source>>, until: Until, charter: &Arc<C
     let began = Instant::now();
     let mut came = Came::default();
     let mut streams = Vec::new();
-    let mut dialogs = dialogs(charter);
+    let mut dialogs = dialogs(charter, None);
     let mut measure = Measure::new(Arc::clone(charter), Arc::clone(site), None, Depth::Decode);
     let mut drain = |dialogs: &mut Dialogs, latest: Wall| {
         while let Some(output) = dialogs.poll() {
