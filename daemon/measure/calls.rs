@@ -1,6 +1,7 @@
 //! The calls that are running, and what becomes of each.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use sotto_charter::{Charter, Date, Decision, Group, Parties, Site};
@@ -61,7 +62,7 @@ pub struct Measure {
     vad: Option<Vad>,
     depth: Depth,
     lists: Lists,
-    calls: HashMap<Call, State>,
+    calls: HashMap<Call, State, BuildHasherDefault<ByNumber>>,
     outputs: VecDeque<Output>,
     counters: Counters,
     decoded_samples: i64,
@@ -77,7 +78,7 @@ impl Measure {
             site,
             vad,
             depth,
-            calls: HashMap::new(),
+            calls: HashMap::default(),
             outputs: VecDeque::new(),
             counters: Counters::default(),
             decoded_samples: 0,
@@ -197,6 +198,9 @@ impl Measure {
     }
 
     fn hand_out(&mut self, call: Call, turns: Vec<Turn>) {
+        if turns.is_empty() {
+            return;
+        }
         if let Some(state) = self.calls.get_mut(&call) {
             state.turns_out += turns.len();
             self.counters.turns += turns.len() as u64;
@@ -211,6 +215,26 @@ impl Measure {
         {
             self.outputs.push_back(Output::Findings(Box::new(findings)));
         }
+    }
+}
+
+/// Calls are this run's own running numbers: nobody outside chooses them, so that spreading their bits is hash enough.
+#[derive(Default)]
+struct ByNumber(u64);
+
+impl Hasher for ByNumber {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
     }
 }
 

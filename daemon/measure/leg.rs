@@ -28,7 +28,7 @@ pub(crate) struct Leg {
     /// The next sample expected.
     next: i64,
     /// What the latest packet was in, and its decoder.
-    decoder: Option<(Encoding, Decoder)>,
+    decoder: Option<Box<(Encoding, Decoder)>>,
     /// The latest packet gave no sound.
     was_damaged: bool,
     /// Decoded sound, of which less than a frame waits to be looked at; before it, enough history to conceal from.
@@ -54,6 +54,10 @@ struct OpenTurn {
 
 /// History kept before the sound being looked at, for concealment and for the sound before a turn.
 const HISTORY: usize = MARGIN + 300 * 8;
+/// How much more than that may gather before it is wiped: some packets' worth, so that it need not be moved for each.
+const SLACK: usize = 160 * 8;
+/// What a leg's sound takes while nothing is lost, in samples: room for all of it from the start, so that nothing moves.
+const ROOM: usize = HISTORY + SLACK + FRAME + 60 * 8;
 
 impl Leg {
     pub(crate) fn new(origin: Wall) -> Self {
@@ -90,12 +94,12 @@ impl Leg {
     /// Where the packet gave no sound. Its place is then a hole, like one that was lost.
     pub(crate) fn audio(&mut self, audio: &Audio, vad: Option<&Vad>, keep_turns: bool, turns: &mut Vec<Turn>) -> Result<(), Refused> {
         let mut decoder = match self.decoder.take() {
-            Some((encoding, decoder)) if encoding == audio.encoding => decoder,
-            _ => Decoder::new(audio.encoding),
+            Some(same) if same.0 == audio.encoding => same,
+            _ => Box::new((audio.encoding, Decoder::new(audio.encoding))),
         };
-        let result = self.hear(&mut decoder, audio, turns);
+        let result = self.hear(&mut decoder.1, audio, turns);
         self.was_damaged = result.is_err();
-        self.decoder = Some((audio.encoding, decoder));
+        self.decoder = Some(decoder);
         match vad {
             Some(vad) => self.look(audio.call, audio.side, vad, keep_turns, turns),
             None => self.looked_at = self.sound.expose().len(),
@@ -149,7 +153,7 @@ impl Leg {
     fn jump(&mut self, audio: &Audio, at: i64, turns: &mut Vec<Turn>) {
         let noticed = self.segmenter.jump(at);
         self.notice(noticed, audio.call, audio.side, true, turns);
-        self.sound = Private::new(Vec::new());
+        self.sound = Private::new(Vec::with_capacity(ROOM));
         self.looked_at = 0;
         self.vad = VadState::new();
         self.next = at;
@@ -229,7 +233,7 @@ impl Leg {
     /// What was looked at and is too old to be needed again is wiped.
     fn forget(&mut self) {
         let old = self.looked_at.saturating_sub(HISTORY);
-        if old > HISTORY {
+        if old > SLACK {
             let kept = self.sound.expose().len() - old;
             self.sound.expose_mut().copy_within(old.., 0);
             self.sound.cut(kept);
