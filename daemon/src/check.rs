@@ -43,7 +43,7 @@ pub(crate) fn run(places: &Places, arguments: &Arguments) -> Result<(), End> {
             "profile": charter.profile.name(),
             "charter": fingerprint(&charter.digest),
             "models": models.fingerprint,
-            "interface": config.interface,
+            "interface": config.interface.as_ref().map(|mirror| &mirror.name),
             "sound_card": config.line.as_ref().map(|line| &line.device),
             "siprec": config.siprec.as_ref().map(crate::siprec::addresses),
             "broker": config.uplink.as_ref().map(|uplink| &uplink.broker),
@@ -88,7 +88,7 @@ fn print(loaded: &Loaded, models: &Models) {
             };
             println!("hears the line at the sound card {} ({channels}; {} Hz)", line.device, line.rate);
         }
-        (None, None) => println!("hears {}", config.interface.as_deref().unwrap_or("nothing live: [capture] interface is absent")),
+        (None, None) => println!("hears {}", config.interface.as_ref().map_or("nothing live: [capture] interface is absent", |mirror| &mirror.name)),
     }
     println!("speaks to {}", config.uplink.as_ref().map_or("nobody: [uplink] is absent", |uplink| uplink.broker.as_str()));
     println!("\nof whom");

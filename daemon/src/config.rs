@@ -34,7 +34,7 @@ pub(crate) struct Config {
     pub(crate) site_id: String,
     pub(crate) node: String,
     /// The interface that hears the mirror; `None` where only files are replayed.
-    pub(crate) interface: Option<String>,
+    pub(crate) interface: Option<Mirror>,
     /// The sound card that hears a line; `None` where the source is another.
     pub(crate) line: Option<Line>,
     /// Where SBCs send calls; `None` where the source is another.
@@ -83,6 +83,17 @@ pub(crate) struct Uplink {
     pub(crate) ca: Option<PathBuf>,
 }
 
+/// A mirror port.
+#[derive(Clone, Debug)]
+pub(crate) struct Mirror {
+    /// The interface's name.
+    pub(crate) name: String,
+    /// Bytes that the kernel may hold for us.
+    pub(crate) ring_bytes: Option<usize>,
+    /// TCP ports on which SIP is heard; `None` for the usual ones.
+    pub(crate) sip_ports: Option<Vec<RangeInclusive<u16>>>,
+}
+
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -109,6 +120,10 @@ struct SiteTable {
 struct CaptureTable {
     source: Source,
     interface: Option<String>,
+    /// The mirror's ring, MiB.
+    ring_mib: Option<usize>,
+    /// TCP ports on which SIP is heard: "5060", "5062-5080".
+    sip_tcp_ports: Option<Vec<String>>,
     /// The sound card, by its ALSA name.
     device: Option<String>,
     /// What the sound card's channels are.
@@ -128,6 +143,29 @@ enum ChannelMap {
 }
 
 impl CaptureTable {
+    /// The mirror port; what is wrong, where it cannot be told.
+    fn mirror(&self) -> Result<Option<Mirror>, String> {
+        /// What the kernel can be asked for.
+        const RING_MIB: RangeInclusive<usize> = 1..=256;
+        /// What the kernel's filter has room for.
+        const MOST_PORTS: usize = 64;
+        if self.source != Source::Mirror {
+            let is_mentioned = self.ring_mib.is_some() || self.sip_tcp_ports.is_some();
+            return if is_mentioned { Err(r#"ring_mib and sip_tcp_ports are for source = "mirror" alone"#.to_owned()) } else { Ok(None) };
+        }
+        if self.ring_mib.is_some_and(|mib| !RING_MIB.contains(&mib)) {
+            return Err(format!("ring_mib: must lie within {} and {}", RING_MIB.start(), RING_MIB.end()));
+        }
+        let ports = self.sip_tcp_ports.as_ref().map(|ports| ports.iter().map(|text| port_range(text)).collect::<Option<Vec<_>>>());
+        let sip_ports = match ports {
+            Some(Some(ports)) if ports.len() <= MOST_PORTS => Some(ports),
+            Some(_) => return Err(format!(r#"sip_tcp_ports: at most {MOST_PORTS} of "5060" or "5062-5080""#)),
+            None => None,
+        };
+        let ring_bytes = self.ring_mib.map(|mib| mib << 20);
+        Ok(self.interface.clone().map(|name| Mirror { name, ring_bytes, sip_ports }))
+    }
+
     /// The line that a sound card hears; what is wrong, where it cannot be told.
     fn line(&self) -> Result<Option<Line>, String> {
         /// What sound cards can do.
@@ -285,6 +323,7 @@ impl Config {
         let agents: Vec<_> = all.agents.into_iter().map(|rule| (rule.r#match, rule.team)).collect();
         let lines: Vec<_> = all.lines.into_iter().map(|rule| (rule.r#match, rule.name)).collect();
         let source = all.capture.as_ref().map(|capture| capture.source);
+        let interface = all.capture.as_ref().map_or(Ok(None), CaptureTable::mirror).map_err(|what| missing(&format!("[capture] {what}")))?;
         let line = all.capture.as_ref().map_or(Ok(None), CaptureTable::line).map_err(|what| missing(&format!("[capture] {what}")))?;
         // Read even where another source is heard: a mistake is told when it is made.
         let siprec = all.siprec.map(SiprecTable::read).transpose().map_err(|what| missing(&format!("[siprec] {what}")))?;
@@ -295,13 +334,20 @@ impl Config {
             site: Site::new(&agents, &lines).map_err(|error| missing(&format!("a team's or line's name: {error}")))?,
             site_id: site.id,
             node: site.node,
-            interface: all.capture.filter(|capture| capture.source == Source::Mirror).and_then(|capture| capture.interface),
+            interface,
             siprec: siprec.filter(|_| source == Some(Source::Siprec)),
             line,
             pack: all.models.map_or_else(|| "en".to_owned(), |models| models.pack),
             uplink: all.uplink,
         })
     }
+}
+
+/// "5060" or "5062-5080".
+fn port_range(text: &str) -> Option<RangeInclusive<u16>> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+    (first > 0 && first <= last).then_some(first..=last)
 }
 
 impl File {

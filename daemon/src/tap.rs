@@ -34,7 +34,13 @@ pub(crate) fn run(places: &Places) -> Result<(), End> {
     let interface = loaded.config.interface.clone();
     let interface = interface.ok_or_else(|| End::bad_configuration("[capture] interface is absent: name the interface that hears the mirror port"))?;
     hear(places, &loaded, || {
-        let source: Box<dyn Source> = Box::new(Interface::open(&interface, InterfaceOptions::default()).map_err(End::no)?);
+        let usual = InterfaceOptions::default();
+        let options = InterfaceOptions {
+            ring_bytes: interface.ring_bytes.unwrap_or(usual.ring_bytes),
+            sip_ports: interface.sip_ports.unwrap_or(usual.sip_ports),
+            ..usual
+        };
+        let source: Box<dyn Source> = Box::new(Interface::open(&interface.name, options).map_err(End::no)?);
         Ok((source, None))
     })
 }

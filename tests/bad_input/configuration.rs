@@ -41,6 +41,16 @@ fn a_wrong_configuration_is_named_with_its_line() {
         ("[site]\nid = \"harbor\"\nnode = \"rec-1\"\n[[agents]]\nmatch = \"*\"\nteam = \"a team\"\n", "team"),
         ("[site]\nid = \"harbor\"\nnode = \"rec-1\"\n[uplink]\nbroker = \"mqtt://broker.example:1883\"\n", "[uplink] broker"),
         ("[site]\nid = \"harbor\"\nnode = \"rec-1\"\n[uplink]\nbroker = \"https://broker.example\"\n", "[uplink] broker"),
+        ("[site]\nid = \"harbor\"\nnode = \"rec-1\"\n[capture]\nsource = \"mirror\"\nring_mib = 0\n", "[capture] ring_mib"),
+        ("[site]\nid = \"harbor\"\nnode = \"rec-1\"\n[capture]\nsource = \"mirror\"\nsip_tcp_ports = [\"5080-5060\"]\n", "[capture] sip_tcp_ports"),
+        ("[site]\nid = \"harbor\"\nnode = \"rec-1\"\n[capture]\nsource = \"mirror\"\nrate = 8000\n", "[capture] device"),
+        ("[site]\nid = \"harbor\"\nnode = \"rec-1\"\n[capture]\nsource = \"alsa\"\n", "[capture] device"),
+        ("[site]\nid = \"harbor\"\nnode = \"rec-1\"\n[capture]\nsource = \"alsa\"\ndevice = \"x\"\n", "[capture] channels"),
+        ("[site]\nid = \"harbor\"\nnode = \"rec-1\"\n[capture]\nsource = \"alsa\"\ndevice = \"x\"\nchannels = \"mixed\"\nrate = 7\n", "[capture] rate"),
+        ("[site]\nid = \"harbor\"\nnode = \"rec-1\"\n[capture]\nsource = \"siprec\"\n", "[siprec]"),
+        ("[site]\nid = \"harbor\"\nnode = \"rec-1\"\n[siprec]\nallow = []\n", "[siprec] allow"),
+        ("[site]\nid = \"harbor\"\nnode = \"rec-1\"\n[siprec]\nallow = [\"192.0.2.1\"]\nrtp_ports = \"9\"\n", "[siprec] rtp_ports"),
+        ("[site]\nid = \"harbor\"\nnode = \"rec-1\"\n[siprec]\nallow = [\"192.0.2.1\"]\nlisten = \"nowhere\"\n", "[siprec] listen"),
     ] {
         let site = Site::new(text, CHARTER_WITHOUT_SOUND).unwrap();
         let why = refused(78, site.sotto().unwrap().arg("check"));
