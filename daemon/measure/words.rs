@@ -2,7 +2,7 @@
 
 use sotto_models::ModelError;
 use sotto_models::resample::Upsampler;
-use sotto_models::whisper::Whisper;
+use sotto_models::whisper::{self, Whisper};
 use sotto_private::{Call, Private, Side, Turn, Word, Words};
 
 /// A turn on its way to a recogniser. Opaque: whoever carries it cannot look into it.
@@ -48,26 +48,45 @@ impl Recogniser {
         Self { whisper, upsampler: Upsampler::new(2).expect("two is within the range") }
     }
 
-    /// The words of a turn; its sound is wiped.
+    /// The words of turns, in their order, each as if it were alone: together they cost less. Their sound is wiped.
     ///
-    /// # Errors
-    /// The model failed; nothing of the turn is in the error. The answer then counts as shed.
-    pub fn recognise(&mut self, job: Job) -> (Answer, Option<ModelError>) {
-        let turn = &job.0;
-        let narrow = Private::new(turn.samples.expose().iter().map(|&sample| f32::from(sample) / 32_768.0).collect::<Vec<f32>>());
-        let wide = Private::new(self.upsampler.upsample(narrow.expose()));
-        match self.whisper.transcribe(wide.expose()) {
-            Ok(heard) => {
-                let words: Vec<Word> = heard.words.iter().map(|word| Word::new(&word.text, word.probability)).collect();
-                let count = words.len().max(1) as f32;
-                let mean_probability = words.iter().map(|word| word.probability).sum::<f32>() / count;
-                let no_speech = heard.no_speech_probability;
-                let words = Words { call: turn.call, side: turn.side, turn: turn.number, words, mean_probability, no_speech };
-                (Answer(Ok(words)), None)
+    /// Where the model fails on them, each is tried alone, so that what one of them does to it is lost for that one only; its answer counts as
+    /// shed, and the last failure is told. Nothing of a turn is in it.
+    pub fn recognise(&mut self, jobs: Vec<Job>) -> (Vec<Answer>, Option<ModelError>) {
+        match self.together(&jobs) {
+            Ok(words) => (words.into_iter().map(|words| Answer(Ok(words))).collect(), None),
+            Err(error) if jobs.len() == 1 => (jobs.into_iter().map(Job::shed).collect(), Some(error)),
+            Err(mut last) => {
+                let alone = jobs.into_iter().map(|job| match self.together(std::slice::from_ref(&job)) {
+                    Ok(mut words) => words.pop().map_or_else(|| job.shed(), |words| Answer(Ok(words))),
+                    Err(error) => {
+                        last = error;
+                        job.shed()
+                    }
+                });
+                (alone.collect(), Some(last))
             }
-            Err(error) => (job.shed(), Some(error)),
         }
     }
+
+    fn together(&mut self, jobs: &[Job]) -> Result<Vec<Words>, ModelError> {
+        let sounds: Vec<Private<Vec<f32>>> = jobs.iter().map(|Job(turn)| self.widened(turn)).collect();
+        let turns: Vec<whisper::Turn<'_>> = sounds.iter().map(|sound| whisper::Turn { samples: sound.expose(), language: None }).collect();
+        let heard = self.whisper.transcribe_batch(&turns)?;
+        Ok(jobs.iter().zip(heard).map(|(Job(turn), heard)| words_of(turn, &heard)).collect())
+    }
+
+    fn widened(&self, turn: &Turn) -> Private<Vec<f32>> {
+        let narrow = Private::new(turn.samples.expose().iter().map(|&sample| f32::from(sample) / 32_768.0).collect::<Vec<f32>>());
+        Private::new(self.upsampler.upsample(narrow.expose()))
+    }
+}
+
+fn words_of(turn: &Turn, heard: &whisper::Heard) -> Words {
+    let words: Vec<Word> = heard.words.iter().map(|word| Word::new(&word.text, word.probability)).collect();
+    let count = words.len().max(1) as f32;
+    let mean_probability = words.iter().map(|word| word.probability).sum::<f32>() / count;
+    Words { call: turn.call, side: turn.side, turn: turn.number, words, mean_probability, no_speech: heard.no_speech_probability }
 }
 
 /// How many words a written word is when it is spoken: the recogniser writes "25" where "twenty five" was said.

@@ -40,6 +40,8 @@ const BATCH: usize = 256;
 const BATCH_AGE: Duration = Duration::from_millis(20);
 /// Turns that wait for the recogniser; live, the next one is shed.
 const TURNS: usize = 64;
+/// Turns, of whatever calls, that are recognised together at most: eight cost the decoder little more than one.
+const TOGETHER: usize = 8;
 /// Openings and findings that wait for the disk.
 const KEPT: usize = 1_024;
 /// Calls that are over whose ids are remembered, for those that continue them.
@@ -158,8 +160,8 @@ pub(crate) fn run(sources: Vec<Box<dyn Source>>, hearing: Hearing, spool: Spool,
     let Hearing { charter, site, vad, recogniser, models, recording, pace, vital } = hearing;
     let (to_hear, from_capture) = sync_channel(BATCHES);
     let (to_words, from_turns) = sync_channel(TURNS);
-    // All turns that can be out at once: the queue, the one being recognised, and one to spare.
-    let (to_results, from_words) = sync_channel(TURNS + 2);
+    // All turns that can be out at once: the queue, those being recognised, and one to spare.
+    let (to_results, from_words) = sync_channel(TURNS + TOGETHER + 1);
     let (to_keep, from_hear) = sync_channel(KEPT);
     let measure = Measure::new(Arc::clone(&charter), site, vad, Depth::Full);
     let vital = &*vital;
@@ -454,23 +456,27 @@ impl Hear<'_> {
 fn recognise(mut recogniser: Option<Recogniser>, vital: &Vital, from_turns: &Receiver<Job>, to_results: &SyncSender<Answer>) {
     loop {
         vital.turn(Stage::Words);
-        let job = match from_turns.recv_timeout(IDLE) {
+        let first = match from_turns.recv_timeout(IDLE) {
             Ok(job) => job,
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        let answer = match &mut recogniser {
-            None => job.shed(),
+        // What waits already goes along; nobody is waited for.
+        let jobs: Vec<Job> = std::iter::once(first).chain(from_turns.try_iter()).take(TOGETHER).collect();
+        let answers = match &mut recogniser {
+            None => jobs.into_iter().map(Job::shed).collect(),
             Some(recogniser) => {
-                let (answer, error) = recogniser.recognise(job);
+                let (answers, error) = recogniser.recognise(jobs);
                 if let Some(error) = error {
                     say(&Event::RecogniserFailed(&error));
                 }
-                answer
+                answers
             }
         };
-        if to_results.send(answer).is_err() {
-            return;
+        for answer in answers {
+            if to_results.send(answer).is_err() {
+                return;
+            }
         }
     }
 }
