@@ -64,7 +64,7 @@ fn copy_sources(to: &Path) -> Result<(), Error> {
 
 fn apply(sources: &Path, patch: &Path) -> Result<(), Error> {
     let mut command = Command::new("patch");
-    command.args(["--strip=1", "--forward", "--batch", "--fuzz=3", "--input"]).arg(patch).current_dir(sources);
+    command.args(["--strip=1", "--forward", "--batch", "--fuzz=0", "--input"]).arg(patch).current_dir(sources);
     succeed(&mut command, &format!("{} does not apply any more", patch.display()))
 }
 
