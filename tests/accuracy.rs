@@ -1,7 +1,7 @@
 //! The numbers are right, and as right as they say.
 //!
 //! Ten scripted calls, clean and with pink noise at 20 dB and 3 % of packets lost, go through `sotto replay`; every published
-//! number is held against what is true by construction. The table is printed: `cargo test … --test accuracy -- --nocapture`.
+//! number is held against what is true by construction; three of them again in G.722 and in Opus. The table is printed: `cargo test … --test accuracy -- --nocapture`.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 use sotto_tests::process::{repository, run, skip};
 use sotto_tests::schema::validate;
-use sotto_tests::script::{Noise, NoiseKind, Overrides};
+use sotto_tests::script::{Codec, Noise, NoiseKind, Overrides};
 use sotto_tests::site::{CHARTER, Site, config, has_pack};
 use sotto_tests::truth::CallTruth;
 use sotto_tests::{make_file, process};
@@ -52,7 +52,7 @@ fn ten_calls_clean_and_noisy() {
     if !process::installed("flite") || !has_pack() {
         return skip("flite is not installed, or the model pack is not built");
     }
-    let heard = hear();
+    let heard = hear(None, usize::MAX);
     assert_eq!(heard.len(), 20);
     println!("{}", table(&heard));
     let mut faults = Vec::new();
@@ -63,17 +63,38 @@ fn ten_calls_clean_and_noisy() {
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
-/// Makes all twenty captures and replays them in one run; scores come in the order of the files.
-fn hear() -> Vec<Heard> {
+#[test]
+fn three_calls_in_g722_and_in_opus() {
+    if !process::installed("flite") || !has_pack() {
+        return skip("flite is not installed, or the model pack is not built");
+    }
+    for (codec, name) in [(Codec::G722, "g722"), (Codec::Opus, "opus")] {
+        let heard = hear(Some(codec), 3);
+        assert_eq!(heard.len(), 6);
+        println!("{name}{}", table(&heard));
+        let mut faults = Vec::new();
+        for call in &heard {
+            assert_eq!(call.score["codec"], name, "{}", call.name);
+            check(call, &mut faults);
+        }
+        assert!(faults.is_empty(), "{name}\n{}", faults.join("\n"));
+    }
+}
+
+/// Makes captures of so many calls, clean and noisy, in their own codec or another, and replays them in one run; scores come in the order of the
+/// files.
+fn hear(codec: Option<Codec>, most: usize) -> Vec<Heard> {
     let site = Site::new(&config(None, None), &charter()).unwrap();
     let mut scripts: Vec<PathBuf> = std::fs::read_dir(repository().join("tests/calls")).unwrap().map(|entry| entry.unwrap().path()).collect();
     scripts.sort();
+    scripts.truncate(most);
     let mut command = site.sotto().unwrap();
     command.arg("replay");
     let mut heard = Vec::new();
     for is_noisy in [false, true] {
         let noise = Noise { kind: NoiseKind::Pink, level_dbfs: None, snr_db: Some(20.0) };
-        let overrides = if is_noisy { Overrides { noise: Some(noise), loss_percent: Some(3.0), ..Overrides::default() } } else { Overrides::default() };
+        let plain = Overrides { codec, ..Overrides::default() };
+        let overrides = if is_noisy { Overrides { noise: Some(noise), loss_percent: Some(3.0), ..plain } } else { plain };
         for script in &scripts {
             let mut made = make_file(script, &overrides).unwrap();
             let name = script.file_stem().unwrap().to_string_lossy().into_owned();

@@ -42,7 +42,7 @@ const RULES: [Rule; 12] = [
     rule("daemon/spool",   "redact, report, charter",  "rusqlite",                     "rumqttc",               ""),
     rule("daemon/uplink",  "spool, report, charter",   "rumqttc, rustls",              "rusqlite",              ""),
     rule("daemon",         ALL_BUT_PRIVATE,            "clap, indicatif, systemd, tracing", "",                 "parsing, scoring, SQL"),
-    rule("tests",          ALL,                        "clap, libc, rusqlite",         "",                      ""),
+    rule("tests",          ALL,                        "clap, libc, opusic-*, rusqlite",         "",                      ""),
 ];
 
 /// All that may stand at the top, besides what is hidden.

@@ -38,6 +38,8 @@ pub enum Reason {
     Shed,
     /// RTCP, which could tell, was not heard.
     NoRtcp,
+    /// Nobody has published a model that covers it.
+    NoModel,
 }
 
 /// A value, or why it is not known.

@@ -62,6 +62,7 @@ pub(crate) const fn reason(reason: Reason) -> report::Reason {
         Reason::LowConfidence => report::Reason::LowConfidence,
         Reason::Shed => report::Reason::Shed,
         Reason::NoRtcp => report::Reason::NoRtcp,
+        Reason::NoModel => report::Reason::NoModel,
         Reason::Encrypted => report::Reason::Encrypted,
         Reason::Paused => report::Reason::Paused,
         Reason::Mixed => report::Reason::Mixed,

@@ -108,8 +108,8 @@ fields! {
     RingMs "ring_ms" "" Always Time false "INVITE to answer, or to the end of a call that nobody answered.";
     HoldMs "hold_ms" "" Always Time false "Time on hold, by the signalling.";
     HoldCount "hold_count" "" Always Count false "How often the call was put on hold.";
-    QualityMosAgent "quality_mos_agent" "" Always Mos false "Listening quality of the agent's sound as it arrived here, E-model (ITU-T G.107).";
-    QualityMosCustomer "quality_mos_customer" "" Always Mos false "Listening quality of the customer's sound as it arrived here, E-model (ITU-T G.107).";
+    QualityMosAgent "quality_mos_agent" "" Always Mos false "Listening quality of the agent's sound as it arrived here, E-model (ITU-T G.107; of G.722 on the wideband scale of G.107.1).";
+    QualityMosCustomer "quality_mos_customer" "" Always Mos false "Listening quality of the customer's sound as it arrived here, E-model (ITU-T G.107; of G.722 on the wideband scale of G.107.1).";
     TapLossPpm "tap_loss_ppm" "" Always Ppm false "Packets that the box itself missed, in a million.";
     JoinedLate "joined_late" "" Always Flag false "Whether the call was running before the box first heard of it: its start is not known, nor what was said before.";
     ForeignSound "foreign_sound" "" Always Flag false "Whether packets of a source that is no party of the call came in on its path. They were kept apart.";
@@ -236,6 +236,8 @@ names! {
         Paused "paused",
         /// Both parties were in one channel.
         Mixed "mixed",
+        /// No published model covers it (the quality of a codec that ITU-T G.113 does not list).
+        NoModel "no_model",
     }
 }
 

@@ -88,6 +88,7 @@ fn made(arguments: &Arguments) -> Result<Made, Error> {
             snr_db: Some(snr),
         }),
         loss_percent: arguments.loss,
+        codec: None,
     };
     match (
         &arguments.script,

@@ -8,7 +8,7 @@ use crate::frame::{self, DSCP_MEDIA, DSCP_SIGNALLING};
 use crate::pcap::{self, Packet};
 use crate::random::Random;
 use crate::rtp::{self, Stream};
-use crate::script::{Call, Outcome, Overrides, Script, Who};
+use crate::script::{Call, Codec, Outcome, Overrides, Script, Who};
 use crate::sip::{self, Endpoint, Signalling};
 use crate::sound;
 use crate::timeline::{self, Leg, Timeline};
@@ -248,6 +248,8 @@ fn check(call: &Call) -> Result<(), Error> {
     let has_sound = call.say.len() + call.hold.len() + call.tone.len() + call.music.len() > 0;
     let wrong = if !(10..=60).contains(&call.ptime_ms) || !call.ptime_ms.is_multiple_of(10) {
         "ptime_ms is 10, 20, 30, 40, 50 or 60"
+    } else if call.codec == Codec::Opus && matches!(call.ptime_ms, 30 | 50) {
+        "ptime_ms of Opus is 10, 20, 40 or 60"
     } else if call.vlan.is_some_and(|vlan| !(1..=4_094).contains(&vlan)) {
         "vlan lies between 1 and 4094"
     } else if call.outcome == Outcome::Rejected && !(300..=699).contains(&call.reject_status) {

@@ -1,8 +1,10 @@
 //! A leg's sound as RTP packets (RFC 3550, RFC 3551), and what the network does to them.
 
-use crate::g711;
+use opusic_c::{Application, Channels, SampleRate};
+
 use crate::random::Random;
 use crate::script::{Call, Codec, Outage, Who};
+use crate::{g711, g722};
 use crate::sound::PER_MS;
 use crate::timeline::Leg;
 use crate::truth::Segment;
@@ -123,10 +125,8 @@ fn packetize(call: &Call, who: Who, leg: &Leg, number: usize, seed: u64) -> Vec<
     );
     let mut sequence = call.party(who).first_sequence.unwrap_or(drawn);
     let samples = call.ptime_ms as usize * PER_MS;
-    let (payload_type, encode): (u8, fn(i16) -> u8) = match call.codec {
-        Codec::Pcmu => (0, g711::mu_law),
-        Codec::Pcma => (8, g711::a_law),
-    };
+    let (payload_type, _) = call.codec.rtpmap();
+    let mut encode = encoder(call.codec);
     let mut packets = Vec::new();
     let mut talk_spurt = true;
     for (index, chunk) in leg.samples.chunks_exact(samples).enumerate() {
@@ -145,18 +145,42 @@ fn packetize(call: &Call, who: Who, leg: &Leg, number: usize, seed: u64) -> Vec<
             talk_spurt = true;
             continue;
         }
-        let timestamp = first_timestamp.wrapping_add((index * samples) as u32);
+        let timestamp = first_timestamp.wrapping_add((index * samples) as u32 * call.codec.ticks());
         let mut bytes = Vec::with_capacity(12 + samples);
         bytes.extend([0x80, payload_type | if talk_spurt { 0x80 } else { 0 }]);
         bytes.extend(sequence.to_be_bytes());
         bytes.extend(timestamp.to_be_bytes());
         bytes.extend(ssrc.to_be_bytes());
-        bytes.extend(chunk.iter().map(|&sample| encode(sample)));
+        bytes.extend(encode(chunk));
         packets.push((at_ms, bytes));
         sequence = sequence.wrapping_add(1);
         talk_spurt = false;
     }
     packets
+}
+
+/// What makes a packet's payload of its samples, in order.
+fn encoder(codec: Codec) -> Box<dyn FnMut(&[i16]) -> Vec<u8>> {
+    /// The most that a packet of 60 ms may take.
+    const LARGEST: usize = 1_275 * 3;
+    match codec {
+        Codec::Pcmu => Box::new(|samples| samples.iter().map(|&sample| g711::mu_law(sample)).collect()),
+        Codec::Pcma => Box::new(|samples| samples.iter().map(|&sample| g711::a_law(sample)).collect()),
+        Codec::G722 => {
+            let mut encoder = g722::Encoder::default();
+            Box::new(move |samples| samples.iter().map(|&sample| encoder.encode(sample)).collect())
+        }
+        Codec::Opus => {
+            let mut encoder = opusic_c::Encoder::new(Channels::Mono, SampleRate::Hz8000, Application::Voip).expect("there is memory for an encoder");
+            Box::new(move |samples| {
+                let samples: Vec<u16> = samples.iter().map(|sample| sample.cast_unsigned()).collect();
+                let mut payload = vec![0; LARGEST];
+                let length = encoder.encode_to_slice(&samples, &mut payload).expect("a packet's length is one of Opus'");
+                payload.truncate(length);
+                payload
+            })
+        }
+    }
 }
 
 /// Gilbert's model: the mean share is `percent`, the mean run `burst` packets.

@@ -14,7 +14,7 @@
 //! outcome = "answered"                  # or no_bye, cancelled, rejected (with reject_status), unanswered
 //! ended_by = "customer"
 //! ring_ms = 3000
-//! codec = "PCMU"                        # or PCMA
+//! codec = "PCMU"                        # or PCMA, G722, OPUS
 //! ptime_ms = 20
 //! vlan = 100
 //! ipv6 = false
@@ -334,6 +334,32 @@ pub enum Codec {
     Pcmu,
     /// G.711 A-law, payload type 8.
     Pcma,
+    /// G.722, payload type 9.
+    G722,
+    /// Opus (RFC 7587), payload type 96; packets of 10, 20, 40 or 60 ms.
+    Opus,
+}
+
+impl Codec {
+    /// Payload type, and the encoding as an `a=rtpmap` line names it. G.722's clock says 8,000, and is wrong (RFC 3551 section 4.5.2).
+    #[must_use]
+    pub const fn rtpmap(self) -> (u8, &'static str) {
+        match self {
+            Self::Pcmu => (0, "PCMU/8000"),
+            Self::Pcma => (8, "PCMA/8000"),
+            Self::G722 => (9, "G722/8000"),
+            Self::Opus => (96, "opus/48000/2"),
+        }
+    }
+
+    /// Ticks of the RTP clock in a sample of the harness' 8 kHz.
+    #[must_use]
+    pub const fn ticks(self) -> u32 {
+        match self {
+            Self::Pcmu | Self::Pcma | Self::G722 => 1,
+            Self::Opus => 6,
+        }
+    }
 }
 
 /// One party's names and addresses. What is absent gets a default that differs between the parties and the calls.
@@ -526,6 +552,8 @@ pub struct Overrides {
     pub noise: Option<Noise>,
     /// Loss on every call, percent, in place of the script's.
     pub loss_percent: Option<f64>,
+    /// Codec of every call, in place of the script's.
+    pub codec: Option<Codec>,
 }
 
 impl Script {
@@ -581,6 +609,7 @@ impl Script {
         for call in &mut self.call {
             call.noise = overrides.noise.or(call.noise);
             call.network.loss_percent = overrides.loss_percent.unwrap_or(call.network.loss_percent);
+            call.codec = overrides.codec.unwrap_or(call.codec);
         }
     }
 }

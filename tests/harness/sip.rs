@@ -287,27 +287,17 @@ impl Writer<'_> {
             IpAddr::V6(address) => ("IP6", address.to_string()),
         };
         let call = self.signalling.call;
-        let first = match call.codec {
-            Codec::Pcmu => ["0", "PCMU"],
-            Codec::Pcma => ["8", "PCMA"],
-        };
-        let second = match call.codec {
-            Codec::Pcmu => ["8", "PCMA"],
-            Codec::Pcma => ["0", "PCMU"],
-        };
-        let codecs = if chosen {
-            vec![first]
-        } else {
-            vec![first, second]
-        };
-        let types: Vec<&str> = codecs.iter().map(|codec| codec[0]).collect();
+        let second = if call.codec == Codec::Pcmu { Codec::Pcma } else { Codec::Pcmu };
+        let offered = [call.codec, second].map(Codec::rtpmap);
+        let codecs = if chosen { &offered[..1] } else { &offered };
+        let types: Vec<String> = codecs.iter().map(|(payload_type, _)| payload_type.to_string()).collect();
         let mut text = format!(
             "v=0\r\no=- {id} {version} IN {family} {address}\r\ns=-\r\nc=IN {family} {address}\r\nt=0 0\r\nm=audio {} RTP/AVP {}\r\n",
             endpoint.media.port(),
             types.join(" ")
         );
-        for [payload_type, name] in codecs {
-            text += &format!("a=rtpmap:{payload_type} {name}/8000\r\n");
+        for (payload_type, name) in codecs {
+            text += &format!("a=rtpmap:{payload_type} {name}\r\n");
         }
         text + &format!("a=ptime:{}\r\na={mode}\r\n", call.ptime_ms)
     }
