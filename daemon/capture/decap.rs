@@ -2,24 +2,30 @@
 //!
 //! A frame goes down through its layers, each in its own file: the link with its tags and labels ([`link`]), IP with its extension
 //! headers ([`ip`]) and fragments ([`fragments`]), tunnels, which lead back to IP or Ethernet ([`tunnels`]), at most [`DEPTH`] of them,
-//! and what a Homer agent sends ([`hep`]). At the bottom, what a mirror port delivered twice is dropped ([`duplicates`]).
+//! and what a Homer agent sends ([`hep`], over TCP [`agents`]), each where the site trusts it ([`trust`]). At the bottom, what a mirror port
+//! delivered twice is dropped ([`duplicates`]).
 //! Checksums are not verified: a capture on the sending host has them before the network card filled them in.
 
+mod agents;
 mod duplicates;
 mod fragments;
 mod hep;
 mod ip;
 mod link;
 mod transport;
+mod trust;
 mod tunnels;
 
 pub use link::Link;
+pub use trust::{Trust, Tunnel};
 
-use std::net::SocketAddr;
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
 
-use sotto_private::{Datagram, Segment, Wall};
+use sotto_private::{Datagram, Private, Segment, Wall};
 
 use crate::Captured;
+use agents::Agents;
 use duplicates::Duplicates;
 use fragments::Fragments;
 use ip::Packet;
@@ -46,6 +52,8 @@ pub struct Counters {
     pub cut_short: u64,
     /// Kept: a piece of a fragmented IP packet that did not complete it.
     pub fragments: u64,
+    /// Kept: a piece of what a Homer agent sends over TCP that did not complete a message.
+    pub hep_pieces: u64,
     /// Dropped: seen already within 100 ms, as a mirror of two ports shows it.
     pub duplicates: u64,
     /// Dropped: a TCP segment that only acknowledges.
@@ -58,6 +66,8 @@ pub struct Counters {
     pub other_hep: u64,
     /// Dropped: more tunnels in one another than are followed.
     pub too_deep: u64,
+    /// Dropped: in a tunnel, or from a Homer agent, that the site does not trust.
+    pub untrusted: u64,
     /// Dropped: the headers contradict each other or are cut.
     pub malformed: u64,
     /// Dropped: from a link whose frames are not read here.
@@ -88,18 +98,22 @@ pub struct Counters {
 
 /// Takes frames apart.
 ///
-/// It remembers fragments and what was seen in the last 100 ms, so the frames of one capture go through one of these. Its memory is
-/// bounded whatever comes: 256 KiB of hashes, and fragments up to 4 MiB.
+/// It remembers fragments, Homer agents' streams and what was seen in the last 100 ms, so the frames of one capture go through one of these. Its
+/// memory is bounded whatever comes: 256 KiB of hashes, fragments up to 4 MiB, streams up to 8 MiB.
 #[derive(Debug, Default)]
 pub struct Decap {
     /// The counts so far.
     pub counters: Counters,
+    trust: Trust,
     fragments: Fragments,
+    agents: Agents,
+    /// Further messages that the last frame completed.
+    more: VecDeque<(Private<Vec<u8>>, Arrival)>,
     duplicates: Duplicates,
 }
 
 /// When a frame arrived, and how far down it has been followed.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Arrival {
     at: Wall,
     number: u64,
@@ -121,20 +135,46 @@ enum Refusal {
     OtherIp,
     NotIp,
     OtherHep,
+    HepPiece,
     TooDeep,
+    Untrusted,
     Malformed,
 }
 
 impl Decap {
-    /// What one frame holds or completes: a [`Captured::Datagram`] or a [`Captured::Segment`]. Otherwise the reason is counted.
+    /// One that follows what the site trusts.
+    #[must_use]
+    pub fn new(trust: Trust) -> Self {
+        Self { trust, ..Self::default() }
+    }
+
+    /// What one frame holds or completes: a [`Captured::Datagram`] or a [`Captured::Segment`]. Otherwise the reason is counted. Where one frame
+    /// completes several messages of a Homer agent's, the others are taken out with [`Decap::more`].
     ///
     /// `at` is when it arrived and `number` its number in the capture, from 1; what was put together has those of the frame that
     /// completed it. Out of Homer encapsulation, the time is the agent's where that lies within 10 s of `at`.
     /// No bytes make it panic.
     pub fn frame(&mut self, link: Link, frame: &[u8], at: Wall, number: u64) -> Option<Captured> {
-        self.counters.frames += 1;
+        self.more.clear();
         let arrival = Arrival { at, number, depth: 0 };
-        match link::network(link, frame).and_then(|packet| self.packet(packet, arrival)) {
+        let result = link::network(link, frame).and_then(|packet| self.packet(packet, arrival));
+        self.count(result)
+    }
+
+    /// What else the last frame completed, each counted as a frame of its own; `None` where there is no more.
+    pub fn more(&mut self) -> Option<Captured> {
+        while let Some((message, arrival)) = self.more.pop_front() {
+            let result = self.hep(message.expose(), arrival);
+            if let Some(captured) = self.count(result) {
+                return Some(captured);
+            }
+        }
+        None
+    }
+
+    fn count(&mut self, result: Result<Captured, Refusal>) -> Option<Captured> {
+        self.counters.frames += 1;
+        match result {
             Ok(captured) => {
                 self.counters.delivered += 1;
                 Some(captured)
@@ -147,7 +187,9 @@ impl Decap {
                     Refusal::OtherIp => &mut self.counters.other_ip,
                     Refusal::NotIp => &mut self.counters.not_ip,
                     Refusal::OtherHep => &mut self.counters.other_hep,
+                    Refusal::HepPiece => &mut self.counters.hep_pieces,
                     Refusal::TooDeep => &mut self.counters.too_deep,
+                    Refusal::Untrusted => &mut self.counters.untrusted,
                     Refusal::Malformed => &mut self.counters.malformed,
                 } += 1;
                 None
@@ -187,13 +229,16 @@ impl Decap {
             ip::UDP => self.udp(packet, arrival),
             ip::TCP => self.tcp(packet, arrival),
             // RFC 2003 and RFC 2473; the packet's own first byte says which version it is.
-            ip::IPV4 | ip::IPV6 => self.tunnel(packet.payload, arrival),
-            ip::GRE => self.tunnel(tunnels::gre(packet.payload)?, arrival),
+            ip::IPV4 | ip::IPV6 => self.tunnel(Tunnel::IpInIp, packet.source, packet.payload, arrival),
+            ip::GRE => self.tunnel(Tunnel::Gre, packet.source, tunnels::gre(packet.payload)?, arrival),
             _ => Err(Refusal::OtherIp),
         }
     }
 
-    fn tunnel(&mut self, inner: &[u8], arrival: Arrival) -> Result<Captured, Refusal> {
+    fn tunnel(&mut self, tunnel: Tunnel, sender: IpAddr, inner: &[u8], arrival: Arrival) -> Result<Captured, Refusal> {
+        if !self.trust.covers(tunnel, sender) {
+            return Err(Refusal::Untrusted);
+        }
         let captured = self.packet(inner, arrival.deeper()?)?;
         // Counted where the outermost one ends.
         self.counters.tunnelled += u64::from(arrival.depth == 0);
@@ -202,11 +247,11 @@ impl Decap {
 
     fn udp(&mut self, packet: &Packet<'_>, arrival: Arrival) -> Result<Captured, Refusal> {
         let udp = transport::udp(packet)?;
-        if let Some(inner) = tunnels::over_udp(udp.destination, udp.payload) {
-            return self.tunnel(inner?, arrival);
+        if let Some((tunnel, inner)) = tunnels::over_udp(udp.destination, udp.payload) {
+            return self.tunnel(tunnel, packet.source, inner?, arrival);
         }
-        if hep::is_hep(udp.destination, udp.payload) {
-            return self.hep(udp.payload, arrival);
+        if self.trust.is_hep(udp.destination) && udp.payload.starts_with(&hep::MAGIC) {
+            return if self.trust.covers(Tunnel::Hep, packet.source) { self.hep(udp.payload, arrival) } else { Err(Refusal::Untrusted) };
         }
         if self.duplicates.is_repeat(packet, udp.payload, udp.identity, arrival.at) {
             return Err(Refusal::Duplicate);
@@ -226,10 +271,19 @@ impl Decap {
         if self.duplicates.is_repeat(packet, tcp.payload, tcp.identity, arrival.at) {
             return Err(Refusal::Duplicate);
         }
-        self.counters.cut_short += u64::from(packet.is_cut);
-        self.counters.segments += 1;
         let source = SocketAddr::new(packet.source.to_canonical(), tcp.source);
         let destination = SocketAddr::new(packet.destination.to_canonical(), tcp.destination);
+        if self.trust.is_hep(tcp.destination) {
+            if !self.trust.covers(Tunnel::Hep, packet.source) {
+                return Err(Refusal::Untrusted);
+            }
+            let mut messages = self.agents.segment((source, destination), &tcp).into_iter();
+            let first = messages.next().ok_or(Refusal::HepPiece)?;
+            self.more.extend(messages.map(|message| (message, arrival)));
+            return self.hep(first.expose(), arrival);
+        }
+        self.counters.cut_short += u64::from(packet.is_cut);
+        self.counters.segments += 1;
         let payload = tcp.payload.to_vec();
         Ok(Captured::Segment(Segment::new(arrival.at, arrival.number, source, destination, tcp.sequence, flags, payload)))
     }

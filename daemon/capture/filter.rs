@@ -1,6 +1,6 @@
 //! What the kernel passes on: a static filter in classic BPF (networking/filter in the kernel's documentation).
 //!
-//! Passed: UDP, TCP from or to the SIP ports, tunnels, and fragments of these, over IPv4 and IPv6, behind up to two tags (802.1Q, 802.1ad) beside the
+//! Passed: UDP, TCP from or to the ports of SIP and of Homer agents, tunnels, and fragments of these, over IPv4 and IPv6, behind up to two tags (802.1Q, 802.1ad) beside the
 //! one that the kernel has already taken off, so that no look at the kernel's own record of it is needed. What a few instructions cannot tell
 //! (MPLS, a third tag, IPv6 extension headers) passes too, and [`Decap`](crate::Decap) tells it. Which of the UDP is of a call, nobody can say
 //! without having followed the signalling: that selection is made later.

@@ -31,7 +31,7 @@ mod wav;
 mod window;
 
 pub use alsa::{Channels, SoundCard, SoundCardOptions};
-pub use decap::{Counters, Decap, Link};
+pub use decap::{Counters, Decap, Link, Trust, Tunnel};
 pub use error::CaptureError;
 pub use packet::{Interface, InterfaceOptions};
 pub use pcap::PcapFile;

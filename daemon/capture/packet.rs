@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use sotto_private::{Private, Wall};
 
-use crate::decap::{Counters, Decap, Link};
+use crate::decap::{Counters, Decap, Link, Trust, Tunnel};
 use crate::{CaptureError, Captured, Next, Progress, Source};
 use block::{Cursor, Frame, Joint};
 use joined::Joined;
@@ -45,13 +45,24 @@ pub struct InterfaceOptions {
     /// Bytes of the ring: what the kernel may hold while this process is busy. 512 KiB to 256 MiB; more or less is taken for that. 2,000 calls
     /// fill 60 MB a second. Where the kernel has less memory, there is less; see [`Interface::ring_bytes`].
     pub ring_bytes: usize,
-    /// The TCP ports from or to which SIP is heard, at most 64 ranges. UDP is heard on all ports. TLS (5061) would only be noise.
+    /// The TCP ports from or to which SIP is heard, at most 64 ranges, Homer agents' ports among them. UDP is heard on all ports. TLS (5061) would
+    /// only be noise.
     pub sip_ports: Vec<RangeInclusive<u16>>,
+    /// Which encapsulations are followed, and from whom.
+    pub trust: Trust,
+}
+
+impl InterfaceOptions {
+    /// The TCP ports of which anything is wanted.
+    fn tcp_ports(&self) -> Vec<RangeInclusive<u16>> {
+        let agents = self.trust.hep_ports.iter().filter(|_| self.trust.tunnels.contains(&Tunnel::Hep)).map(|port| *port..=*port);
+        self.sip_ports.iter().cloned().chain(agents).collect()
+    }
 }
 
 impl Default for InterfaceOptions {
     fn default() -> Self {
-        Self { timeout: Duration::from_millis(100), ring_bytes: 32 << 20, sip_ports: vec![5060..=5060, 5062..=5080, 5160..=5160] }
+        Self { timeout: Duration::from_millis(100), ring_bytes: 32 << 20, sip_ports: vec![5060..=5060, 5062..=5080, 5160..=5160], trust: Trust::default() }
     }
 }
 
@@ -86,6 +97,7 @@ impl Interface {
         let socket = Socket::open(name, &options).map_err(|(what, cause)| CaptureError::Interface { name: name.to_owned(), what, cause })?;
         Ok(Self {
             name: name.to_owned(),
+            decap: Decap::new(options.trust.clone()),
             options,
             socket: Some(socket),
             cursor: None,
@@ -94,7 +106,6 @@ impl Interface {
             is_losing: false,
             joined: Joined::default(),
             tagged: Private::default(),
-            decap: Decap::default(),
             packets: 0,
             last: Wall::default(),
         })
@@ -109,6 +120,9 @@ impl Interface {
     /// The next thing in the block that is next.
     fn look(&mut self) -> Look {
         loop {
+            if let Some(captured) = self.decap.more() {
+                return Look::Captured(captured);
+            }
             while let Some(piece) = self.joined.next() {
                 let link = self.socket.as_ref().map_or(Link::Ethernet, |socket| socket.link);
                 if let Some(captured) = self.decap.frame(link, piece, self.last, self.packets) {

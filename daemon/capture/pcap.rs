@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use sotto_private::Wall;
 
-use crate::decap::{Counters, Decap, Link};
+use crate::decap::{Counters, Decap, Link, Trust};
 use crate::window::{Fault, Window};
 use crate::{CaptureError, Next, Progress, Source};
 use classic::Classic;
@@ -61,8 +61,18 @@ impl<R: Read> PcapFile<R> {
         Ok(Self { path: path.to_owned(), window, length, format, packets: 0, decap: Decap::default(), damage: None, ended: false })
     }
 
+    /// Follows what the site trusts, and no other tunnels.
+    #[must_use]
+    pub fn trusting(mut self, trust: Trust) -> Self {
+        self.decap = Decap::new(trust);
+        self
+    }
+
     fn advance(&mut self) -> Result<Next, CaptureError> {
         loop {
+            if let Some(item) = self.decap.more() {
+                return Ok(Next::Item(item));
+            }
             let offset = self.window.position();
             let record = match self.format.record(&mut self.window) {
                 Ok(record) => record,

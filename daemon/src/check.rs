@@ -1,8 +1,8 @@
 //! `sotto check`: whether everything holds together, and what will be measured of whom, and why.
 
 use serde_json::json;
-use sotto_capture::Channels;
-use sotto_charter::{AgentBasis, Charter, ConsentRule, CustomerBasis};
+use sotto_capture::{Channels, Trust, Tunnel};
+use sotto_charter::{AgentBasis, Charter, ConsentRule, CustomerBasis, Keys};
 
 use crate::End;
 use crate::config::{Places, credential};
@@ -45,6 +45,8 @@ pub(crate) fn run(places: &Places, arguments: &Arguments) -> Result<(), End> {
             "models": models.fingerprint,
             "interface": config.interface.as_ref().map(|mirror| &mirror.name),
             "sound_card": config.line.as_ref().map(|line| &line.device),
+            "tunnels": config.trust.tunnels.iter().map(|tunnel| tunnel.name()).collect::<Vec<_>>(),
+            "tunnel_peers": config.trust.peers.as_ref().map(|peers| peers.iter().map(ToString::to_string).collect::<Vec<_>>()),
             "siprec": config.siprec.as_ref().map(crate::siprec::addresses),
             "broker": config.uplink.as_ref().map(|uplink| &uplink.broker),
             "teams": config.site.teams(),
@@ -52,6 +54,7 @@ pub(crate) fn run(places: &Places, arguments: &Arguments) -> Result<(), End> {
             "categories": charter.categories.len(),
             "consent_rules": charter.consent.len(),
             "consent_rules_waiting_for_evidence": charter.consent.iter().filter(|rule| waits(rule)).count(),
+            "keys": pressed(&charter.keys).map(|(name, keys, _)| (name.to_owned(), keys.into())).collect::<serde_json::Map<_, _>>(),
             "scores_days": charter.scores_days,
             "purposes": purposes,
         });
@@ -64,6 +67,16 @@ pub(crate) fn run(places: &Places, arguments: &Arguments) -> Result<(), End> {
 
 fn agreed(charter: &Charter) -> impl Iterator<Item = &sotto_charter::Purpose> {
     charter.purposes.iter().filter(|purpose| charter.names(purpose.metric))
+}
+
+/// The keys that the charter names: what for, which, and what they do.
+fn pressed(keys: &Keys) -> impl Iterator<Item = (&'static str, &str, &'static str)> {
+    let all = [
+        ("objection", keys.objection.as_str(), "objects: nothing of the call is measured"),
+        ("pause", keys.pause.as_str(), "pauses: nothing is measured meanwhile"),
+        ("resume", keys.resume.as_str(), "goes on; only who paused can"),
+    ];
+    all.into_iter().filter(|(_, keys, _)| !keys.is_empty())
 }
 
 /// Whether a rule asks for evidence that nothing brings to this box yet.
@@ -88,7 +101,10 @@ fn print(loaded: &Loaded, models: &Models) {
             };
             println!("hears the line at the sound card {} ({channels}; {} Hz)", line.device, line.rate);
         }
-        (None, None) => println!("hears {}", config.interface.as_ref().map_or("nothing live: [capture] interface is absent", |mirror| &mirror.name)),
+        (None, None) => {
+            println!("hears {}", config.interface.as_ref().map_or("nothing live: [capture] interface is absent", |mirror| &mirror.name));
+            println!("follows {}", tunnels(&config.trust));
+        }
     }
     println!("speaks to {}", config.uplink.as_ref().map_or("nobody: [uplink] is absent", |uplink| uplink.broker.as_str()));
     println!("\nof whom");
@@ -104,6 +120,12 @@ fn print(loaded: &Loaded, models: &Models) {
             if rule.customer == CustomerBasis::Given { "a yes in the call" } else { "the agent's acknowledgement" }
         );
     }
+    for (_, keys, what) in pressed(&charter.keys) {
+        println!("  who presses {keys} in a call {what}");
+    }
+    if pressed(&charter.keys).next().is_none() {
+        println!("  no key is listened for: [keys] is absent from the charter");
+    }
     println!("\nwhat, and why");
     for purpose in agreed(charter) {
         let detail = if charter.has_detail(purpose.metric) { " with detail" } else { "" };
@@ -113,6 +135,21 @@ fn print(loaded: &Loaded, models: &Models) {
     if !charter.categories.is_empty() {
         println!("  {} word list(s); their names stay in the charter", charter.categories.len());
     }
+}
+
+fn tunnels(trust: &Trust) -> String {
+    if trust.tunnels.is_empty() {
+        return "no tunnel".to_owned();
+    }
+    let names = trust.tunnels.iter().map(|tunnel| tunnel.name()).collect::<Vec<_>>().join(", ");
+    let from = match &trust.peers {
+        None => "anybody; who can send such packets past the mirror can forge what is heard: see [capture] tunnel_peers".to_owned(),
+        Some(peers) if peers.is_empty() => "nobody".to_owned(),
+        Some(peers) => peers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    };
+    let ports = trust.hep_ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let hep = if trust.tunnels.contains(&Tunnel::Hep) { format!(" (Homer agents at port {ports})") } else { String::new() };
+    format!("tunnels: {names}{hep}, from {from}")
 }
 
 fn list(names: &[String]) -> String {

@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use sotto_capture::{Channels, Network, Transport};
+use sotto_capture::{Channels, Network, Transport, Trust, Tunnel};
 use sotto_charter::{Charter, Site};
 
 /// The flags that come before every sub-command.
@@ -35,6 +35,8 @@ pub(crate) struct Config {
     pub(crate) node: String,
     /// The interface that hears the mirror; `None` where only files are replayed.
     pub(crate) interface: Option<Mirror>,
+    /// Which tunnels are followed into, and whose: live and in files.
+    pub(crate) trust: Trust,
     /// The sound card that hears a line; `None` where the source is another.
     pub(crate) line: Option<Line>,
     /// Where SBCs send calls; `None` where the source is another.
@@ -124,6 +126,12 @@ struct CaptureTable {
     ring_mib: Option<usize>,
     /// TCP ports on which SIP is heard: "5060", "5062-5080".
     sip_tcp_ports: Option<Vec<String>>,
+    /// Which tunnels are followed into: "gre", "ip-in-ip", "vxlan", "geneve", "hep".
+    tunnels: Option<Vec<String>>,
+    /// Whose: the ends of tunnels and the Homer agents, by address or `address/bits`.
+    tunnel_peers: Option<Vec<String>>,
+    /// The ports that Homer agents send to.
+    hep_ports: Option<Vec<u16>>,
     /// The sound card, by its ALSA name.
     device: Option<String>,
     /// What the sound card's channels are.
@@ -147,8 +155,8 @@ impl CaptureTable {
     fn mirror(&self) -> Result<Option<Mirror>, String> {
         /// What the kernel can be asked for.
         const RING_MIB: RangeInclusive<usize> = 1..=256;
-        /// What the kernel's filter has room for.
-        const MOST_PORTS: usize = 64;
+        /// What the kernel's filter has room for, beside Homer's.
+        const MOST_PORTS: usize = 64 - CaptureTable::MOST_HEP_PORTS;
         if self.source != Source::Mirror {
             let is_mentioned = self.ring_mib.is_some() || self.sip_tcp_ports.is_some();
             return if is_mentioned { Err(r#"ring_mib and sip_tcp_ports are for source = "mirror" alone"#.to_owned()) } else { Ok(None) };
@@ -164,6 +172,27 @@ impl CaptureTable {
         };
         let ring_bytes = self.ring_mib.map(|mib| mib << 20);
         Ok(self.interface.clone().map(|name| Mirror { name, ring_bytes, sip_ports }))
+    }
+
+    /// Ports of Homer agents at most.
+    const MOST_HEP_PORTS: usize = 8;
+
+    /// Which tunnels are trusted; what is wrong, where it cannot be told.
+    fn trust(&self) -> Result<Trust, String> {
+        let usual = Trust::default();
+        let known = |name: &String| Tunnel::ALL.into_iter().find(|tunnel| tunnel.name() == name);
+        let tunnels = match &self.tunnels {
+            Some(names) => names.iter().map(|name| known(name).ok_or(name)).collect::<Result<_, _>>().map_err(|name| {
+                format!("tunnels: {name} is none of {}", Tunnel::ALL.map(Tunnel::name).join(", "))
+            })?,
+            None => usual.tunnels,
+        };
+        let peers = self.tunnel_peers.as_ref().map(|peers| peers.iter().map(|text| network("tunnel_peers", text)).collect()).transpose()?;
+        let hep_ports = self.hep_ports.clone().unwrap_or(usual.hep_ports);
+        if hep_ports.contains(&0) || hep_ports.len() > Self::MOST_HEP_PORTS {
+            return Err(format!("hep_ports: at most {}, from 1 on", Self::MOST_HEP_PORTS));
+        }
+        Ok(Trust { tunnels, peers, hep_ports })
     }
 
     /// The line that a sound card hears; what is wrong, where it cannot be told.
@@ -253,8 +282,7 @@ impl SiprecTable {
         let listen = listen.filter(|listen| !listen.is_empty()).ok_or(r#"listen: must be "udp:address:port" or "tcp:address:port", or a list of them"#)?;
         let ports = self.rtp_ports.split_once('-').and_then(|(first, last)| Some((first.trim().parse::<u16>().ok()?, last.trim().parse::<u16>().ok()?)));
         let (first, last) = ports.filter(|(first, last)| *first >= 1_024 && first < last).ok_or(r#"rtp_ports: must be "first-last", from 1024 on"#)?;
-        let allow: Result<Vec<Network>, String> = self.allow.iter().map(|text| text.parse().map_err(|error| format!("allow: {text} {error}"))).collect();
-        let allow = allow?;
+        let allow: Vec<Network> = self.allow.iter().map(|text| network("allow", text)).collect::<Result<_, _>>()?;
         if allow.is_empty() {
             return Err("allow: names nobody, so nobody would be heard".to_owned());
         }
@@ -324,6 +352,7 @@ impl Config {
         let lines: Vec<_> = all.lines.into_iter().map(|rule| (rule.r#match, rule.name)).collect();
         let source = all.capture.as_ref().map(|capture| capture.source);
         let interface = all.capture.as_ref().map_or(Ok(None), CaptureTable::mirror).map_err(|what| missing(&format!("[capture] {what}")))?;
+        let trust = all.capture.as_ref().map_or_else(|| Ok(Trust::default()), CaptureTable::trust).map_err(|what| missing(&format!("[capture] {what}")))?;
         let line = all.capture.as_ref().map_or(Ok(None), CaptureTable::line).map_err(|what| missing(&format!("[capture] {what}")))?;
         // Read even where another source is heard: a mistake is told when it is made.
         let siprec = all.siprec.map(SiprecTable::read).transpose().map_err(|what| missing(&format!("[siprec] {what}")))?;
@@ -335,12 +364,18 @@ impl Config {
             site_id: site.id,
             node: site.node,
             interface,
+            trust,
             siprec: siprec.filter(|_| source == Some(Source::Siprec)),
             line,
             pack: all.models.map_or_else(|| "en".to_owned(), |models| models.pack),
             uplink: all.uplink,
         })
     }
+}
+
+/// An address, or `address/bits`, of the list that is named `key`.
+fn network(key: &str, text: &str) -> Result<Network, String> {
+    text.parse().map_err(|error| format!("{key}: {text} {error}"))
 }
 
 /// "5060" or "5062-5080".

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
-use sotto_capture::{CaptureError, PcapFile, Source, WavFile};
+use sotto_capture::{CaptureError, PcapFile, Source, Trust, WavFile};
 use sotto_charter::Names;
 use sotto_spool::Spool;
 use sotto_uplink::{render, render_notice};
@@ -44,7 +44,7 @@ pub(crate) fn run(places: &Places, arguments: &Arguments) -> Result<(), End> {
     let mut sources = Vec::new();
     let mut unreadable = Vec::new();
     for file in &arguments.files {
-        match open(file) {
+        match open(file, &loaded.config.trust) {
             Ok(source) => sources.push(source),
             Err(error) => unreadable.push(error),
         }
@@ -89,11 +89,11 @@ pub(crate) fn run(places: &Places, arguments: &Arguments) -> Result<(), End> {
     damaged(unreadable.iter().chain(&came.damaged))
 }
 
-fn open(file: &Path) -> Result<Box<dyn Source>, CaptureError> {
+fn open(file: &Path, trust: &Trust) -> Result<Box<dyn Source>, CaptureError> {
     if file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("wav")) {
         Ok(Box::new(WavFile::open(file, pipeline::modified(file))?))
     } else {
-        Ok(Box::new(PcapFile::open(file)?))
+        Ok(Box::new(PcapFile::open(file)?.trusting(trust.clone())))
     }
 }
 
@@ -133,6 +133,7 @@ fn counts(came: &Came, until: Until, seconds: f64) -> serde_json::Value {
         "acknowledgements": capture.acknowledgements,
         "tunnelled": capture.tunnelled,
         "hep": capture.hep,
+        "hep_pieces": capture.hep_pieces,
         "duplicates": capture.duplicates,
         "fragments": capture.fragments,
         "reassembled": capture.reassembled,
@@ -144,6 +145,7 @@ fn counts(came: &Came, until: Until, seconds: f64) -> serde_json::Value {
         "not_ip": capture.not_ip,
         "other_hep": capture.other_hep,
         "too_deep": capture.too_deep,
+        "untrusted": capture.untrusted,
         "unsupported_link": capture.unsupported_link,
         "malformed_frames": capture.malformed,
     });

@@ -38,6 +38,7 @@ pub(crate) fn run(places: &Places) -> Result<(), End> {
         let options = InterfaceOptions {
             ring_bytes: interface.ring_bytes.unwrap_or(usual.ring_bytes),
             sip_ports: interface.sip_ports.unwrap_or(usual.sip_ports),
+            trust: loaded.config.trust.clone(),
             ..usual
         };
         let source: Box<dyn Source> = Box::new(Interface::open(&interface.name, options).map_err(End::no)?);

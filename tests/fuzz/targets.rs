@@ -100,6 +100,7 @@ pub fn decap(data: &[u8]) {
         rest = after;
         number += 1;
         drop(decap.frame(link, frame, Wall::from_micros(START + 10_000 * number as i64), number));
+        while decap.more().is_some() {}
     }
 }
 

@@ -12,6 +12,7 @@
 //! ```
 
 pub mod broker;
+pub mod carrier;
 mod error;
 pub mod frame;
 pub mod g711;

@@ -1,8 +1,8 @@
 //! Homer encapsulation, version 3 (HEP3, also called EEP): what an agent on a proxy or PBX heard, with the addresses and times it had there.
 //! <https://github.com/sipcapture/HEP>.
 //!
-//! Whoever sends such a message says where it came from, so it is believed on its own port alone: a caller chooses what is in the
-//! datagrams to a media port.
+//! Whoever sends such a message says where it came from, so it is believed on its own ports alone ([`super::trust`]): a caller chooses what is
+//! in the datagrams to a media port. Over UDP a datagram is a message; over TCP they follow each other ([`super::agents`]).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -11,9 +11,9 @@ use sotto_private::Wall;
 use super::Refusal;
 use super::ip::{self, Packet};
 
-/// The port that agents send to.
-const PORT: u16 = 9060;
-const MAGIC: [u8; 4] = *b"HEP3";
+pub(super) const MAGIC: [u8; 4] = *b"HEP3";
+/// Bytes before the first chunk: those four, and the length of all.
+pub(super) const HEADER: usize = 6;
 /// An agent's time that is further off than this is a wrong clock's, microseconds.
 const PLAUSIBLE: u64 = 10_000_000;
 
@@ -22,8 +22,19 @@ const SIP: u8 = 1;
 const RTP: u8 = 4;
 const RTCP: u8 = 5;
 
-pub(super) fn is_hep(port: u16, payload: &[u8]) -> bool {
-    port == PORT && payload.starts_with(&MAGIC)
+/// How long the message is that begins so; `None` where none does.
+pub(super) fn length(header: &[u8; HEADER]) -> Option<usize> {
+    header.starts_with(&MAGIC).then(|| usize::from(u16::from_be_bytes([header[4], header[5]])))
+}
+
+/// Whether these bytes are chunks from end to end.
+pub(super) fn is_sound(bytes: &[u8]) -> bool {
+    let mut chunks = bytes.get(HEADER..).unwrap_or_default();
+    while !chunks.is_empty() {
+        let Ok((_, _, behind)) = chunk(chunks) else { return false };
+        chunks = behind;
+    }
+    true
 }
 
 /// One message: a packet that the agent heard.
@@ -37,9 +48,8 @@ pub(super) struct Hep<'a> {
 
 /// Reads a message. Chunks of other vendors and those that nobody here needs are stepped over; of a chunk that comes twice, the last counts.
 pub(super) fn message(bytes: &[u8]) -> Result<Hep<'_>, Refusal> {
-    let (header, _) = bytes.split_first_chunk::<6>().ok_or(Refusal::Malformed)?;
-    let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
-    let mut chunks = bytes.get(header.len()..length).ok_or(Refusal::Malformed)?;
+    let length = bytes.first_chunk().and_then(length).ok_or(Refusal::Malformed)?;
+    let mut chunks = bytes.get(HEADER..length).ok_or(Refusal::Malformed)?;
 
     let (mut addresses, mut ports, mut transport, mut kind) = ([None::<IpAddr>; 2], [None; 2], None, None);
     let (mut seconds, mut micros, mut payload) = (None, 0, None);

@@ -6,6 +6,7 @@ mod hep;
 mod hostile;
 mod layers;
 mod real;
+mod trust;
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -46,8 +47,8 @@ fn once(link: Link, frame: &[u8]) -> (Option<Seen>, Counters) {
 
 /// Each frame is counted in exactly one place.
 fn adds_up(c: &Counters) -> bool {
-    let dropped = c.duplicates + c.acknowledgements + c.other_ip + c.not_ip + c.other_hep + c.too_deep + c.malformed + c.unsupported_link;
-    c.frames == c.delivered + c.fragments + dropped && c.segments + c.hep <= c.delivered
+    let dropped = c.duplicates + c.acknowledgements + c.other_ip + c.not_ip + c.other_hep + c.too_deep + c.untrusted + c.malformed + c.unsupported_link;
+    c.frames == c.delivered + c.fragments + c.hep_pieces + dropped && c.segments + c.hep <= c.delivered
 }
 
 /// An IPv4 packet from 192.0.2.1 to 192.0.2.2. `position` is the flags and offset field.

@@ -1,10 +1,10 @@
 //! Tunnels: what they carry is an IP packet again, straight or in an Ethernet frame.
 //!
-//! Whoever can send a tunnel's packets past the mirror can send in another's name, as whoever can forge an address can: what is heard of a call
-//! is held to its own addresses and numbers further on.
+//! Whoever can send a tunnel's packets past the mirror can send in another's name, as whoever can forge an address can: a site says whose it trusts
+//! ([`super::trust`]), and what is heard of a call is held to its own addresses and numbers further on.
 
 use super::link::{ether, ethernet};
-use super::{Refusal, rest, u16_at};
+use super::{Refusal, Tunnel, rest, u16_at};
 
 /// VXLAN's own port (RFC 7348 section 8), and the one that Linux had before.
 const VXLAN: [u16; 2] = [4789, 8472];
@@ -54,12 +54,12 @@ pub(super) fn gre(bytes: &[u8]) -> Result<&[u8], Refusal> {
 
 /// The IP packet in VXLAN or GENEVE; `None` where a datagram is neither. A call's own media may go to these ports as well: RTP and SIP
 /// begin with other bytes.
-pub(super) fn over_udp(port: u16, payload: &[u8]) -> Option<Result<&[u8], Refusal>> {
+pub(super) fn over_udp(port: u16, payload: &[u8]) -> Option<(Tunnel, Result<&[u8], Refusal>)> {
     if VXLAN.contains(&port) {
-        return vxlan(payload).map(ethernet);
+        return Some((Tunnel::Vxlan, ethernet(vxlan(payload)?)));
     }
     if port == GENEVE {
-        return geneve(payload);
+        return Some((Tunnel::Geneve, geneve(payload)?));
     }
     None
 }

@@ -81,8 +81,8 @@ impl Socket {
             // Since Linux 4.20; without it, what the box sends is left out one by one.
             let _ = socket.set(libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, &1i32);
         }
-        let program = filter::program(link, &options.sip_ports).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput));
-        socket.filter(&program.map_err(set("there are more ranges of SIP ports than are taken"))?).map_err(set("the filter was refused"))?;
+        let program = filter::program(link, &options.tcp_ports()).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput));
+        socket.filter(&program.map_err(set("there are more ranges of TCP ports than are taken"))?).map_err(set("the filter was refused"))?;
         let ring = socket.ring(options.ring_bytes)?;
         socket.promiscuous(index).map_err(set("it does not become promiscuous"))?;
         socket.bind(index, libc::ETH_P_ALL as u16).map_err(set("it cannot be bound"))?;

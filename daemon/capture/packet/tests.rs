@@ -372,7 +372,7 @@ fn too_many_ports_are_refused() {
     }
     let options = InterfaceOptions { sip_ports: vec![1..=1; 65], ..options() };
     let error = Interface::open("lo", options).unwrap_err().to_string();
-    assert!(error.starts_with("interface lo: there are more ranges of SIP ports than are taken"), "{error}");
+    assert!(error.starts_with("interface lo: there are more ranges of TCP ports than are taken"), "{error}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Whom a recording server hears.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
@@ -42,6 +43,13 @@ impl FromStr for Network {
     }
 }
 
+/// As it is written: `address/bits`.
+impl fmt::Display for Network {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.address, self.prefix)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +63,7 @@ mod tests {
         assert!(holds("0.0.0.0/0", "8.8.8.8") && !holds("0.0.0.0/0", "::1"));
         assert!(holds("2001:db8::/33", "2001:db8:7fff::1") && !holds("2001:db8::/33", "2001:db8:8000::1"));
         assert!(holds("::/0", "2001:db8::1"));
+        assert_eq!(["192.0.2.7", "2001:db8::/32"].map(|text| text.parse::<Network>().unwrap().to_string()), ["192.0.2.7/32", "2001:db8::/32"]);
         for wrong in ["", "sbc.example", "192.0.2.0/33", "192.0.2.0/-1", "192.0.2.0/", "::/129"] {
             assert!(wrong.parse::<Network>().is_err(), "{wrong}");
         }

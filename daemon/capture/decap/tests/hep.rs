@@ -137,3 +137,97 @@ fn a_damaged_message_is_malformed_wherever_it_is_cut() {
     nowhere.remove(2);
     assert_eq!(read(&sent(&message(&nowhere)), AT).1.malformed, 1);
 }
+
+/// TCP from port 5060 to Homer's.
+fn segment(sequence: u32, flags: u8, payload: &[u8]) -> Vec<u8> {
+    let mut segment = tcp(sequence, flags, payload);
+    segment[2..4].copy_from_slice(&9060_u16.to_be_bytes());
+    ethernet(&[], 0x0800, &ipv4(sequence as u16, 0, 6, &segment))
+}
+
+/// What an agent's segments come to, each with its sequence number and flags.
+fn streamed(decap: &mut Decap, segments: &[(u32, u8, &[u8])]) -> Vec<Vec<u8>> {
+    let mut seen = Vec::new();
+    for (number, (sequence, flags, payload)) in segments.iter().enumerate() {
+        let at = Wall::from_micros(AT + 1_000 * number as i64);
+        seen.extend(decap.frame(Link::Ethernet, &segment(*sequence, *flags, payload), at, 1).map(Seen::from));
+        while let Some(captured) = decap.more() {
+            seen.push(captured.into());
+        }
+        assert!(adds_up(&decap.counters), "{:?}", decap.counters);
+    }
+    assert!(seen.iter().all(|seen| seen.source == address("198.51.100.1", 5080) && seen.at.micros == AT && seen.sequence.is_none()));
+    seen.into_iter().map(|seen| seen.payload).collect()
+}
+
+const SYN: u8 = 2;
+const FIN: u8 = 1;
+const ACK: u8 = 16;
+
+/// Three messages one behind the other, and where each ends.
+fn three() -> (Vec<u8>, Vec<Vec<u8>>) {
+    let payloads = [&b"INVITE"[..], b"HEP3 in what is carried", b"BYE"].map(<[u8]>::to_vec);
+    let bytes = payloads.iter().flat_map(|payload| message(&chunks(6, 1, payload))).collect();
+    (bytes, payloads.to_vec())
+}
+
+#[test]
+fn over_tcp_messages_come_out_however_they_are_cut() {
+    let (bytes, payloads) = three();
+    for size in 1..=bytes.len() {
+        let mut decap = Decap::default();
+        let mut segments: Vec<(u32, u8, &[u8])> = vec![(99, SYN, b"")];
+        segments.extend(bytes.chunks(size).enumerate().map(|(index, piece)| (100 + (index * size) as u32, ACK, piece)));
+        segments.push((100 + bytes.len() as u32, FIN | ACK, b""));
+        assert_eq!(streamed(&mut decap, &segments), payloads, "{size}");
+        assert_eq!((decap.counters.hep, decap.counters.segments, decap.agents.size()), (3, 0, (0, 0)), "{size}");
+    }
+}
+
+#[test]
+fn over_tcp_the_order_is_restored_and_what_was_repeated_counts_once() {
+    let (bytes, payloads) = three();
+    let pieces: Vec<(u32, u8, &[u8])> = bytes.chunks(40).enumerate().map(|(index, piece)| ((u32::MAX - 60).wrapping_add((index * 40) as u32), ACK, piece)).collect();
+    let mut turned = vec![(u32::MAX - 61, SYN, &b""[..])];
+    for pair in pieces.chunks(2) {
+        turned.extend(pair.iter().rev());
+    }
+    // From the middle of one piece to the middle of the next, when both were there.
+    turned.push((u32::MAX - 60 + 20, ACK, &bytes[20..60]));
+    let mut decap = Decap::default();
+    assert_eq!(streamed(&mut decap, &turned), payloads);
+    assert_eq!(decap.agents.size(), (1, 0));
+}
+
+#[test]
+fn over_tcp_reading_goes_on_behind_what_is_missing_and_in_a_stream_that_was_running() {
+    let (bytes, payloads) = three();
+    let first = message(&chunks(6, 1, &payloads[0])).len();
+    // A stream that is joined inside its first message.
+    let mut decap = Decap::default();
+    assert_eq!(streamed(&mut decap, &[(500, ACK, &bytes[30..])]), payloads[1..]);
+    // A piece of the first message never comes; after 32 segments nobody waits for it any more.
+    let others = (0..36u8).flat_map(|number| message(&chunks(6, 1, &[number; 20])));
+    let rest: Vec<u8> = bytes[first..].iter().copied().chain(others).collect();
+    let mut segments = vec![(0, SYN, &b""[..]), (1, ACK, &bytes[..30])];
+    segments.extend(rest.chunks(50).enumerate().map(|(index, piece)| ((1 + first + 50 * index) as u32, ACK, piece)));
+    assert!(segments.len() > 40, "{}", segments.len());
+    let seen = streamed(&mut Decap::default(), &segments);
+    assert_eq!((seen.len(), &seen[..2]), (2 + 36, &payloads[1..]));
+}
+
+#[test]
+fn over_tcp_nothing_grows_beyond_its_bounds() {
+    let mut decap = Decap::default();
+    let noise = vec![b'H'; 1_400];
+    for number in 0..20_000_u32 {
+        let mut frame = segment(number.wrapping_mul(2_654_435_761), if number.is_multiple_of(3) { SYN } else { ACK }, &noise);
+        // A thousand agents, whose numbers jump.
+        frame[28..30].copy_from_slice(&(number as u16 % 1_000).to_be_bytes());
+        drop(decap.frame(Link::Ethernet, &frame, Wall::from_micros(AT + i64::from(number) * 200_000), 1));
+        while decap.more().is_some() {}
+        let (streams, bytes) = decap.agents.size();
+        assert!(streams <= super::super::agents::STREAMS && bytes <= streams * (256 << 10), "{streams} {bytes}");
+        assert!(adds_up(&decap.counters));
+    }
+}
