@@ -74,15 +74,24 @@ impl Site {
         Ok(site)
     }
 
+    /// Whether an identity is an agent's.
+    #[must_use]
+    pub fn is_agent(&self, identity: &str) -> bool {
+        self.team(identity).is_some()
+    }
+
     /// Which of two identities is the agent's.
     #[must_use]
     pub fn parties(&self, calling: &str, called: &str) -> Parties {
-        let team = |identity: &str| self.agents.iter().find(|rule| rule.pattern.matches(identity)).map(|rule| rule.team);
-        match (team(calling), team(called)) {
+        match (self.team(calling), self.team(called)) {
             (Some(team), None) => Parties::AgentCalling(team),
             (None, Some(team)) => Parties::AgentCalled(team),
             _ => Parties::Unlabelled,
         }
+    }
+
+    fn team(&self, identity: &str) -> Option<u16> {
+        self.agents.iter().find(|rule| rule.pattern.matches(identity)).map(|rule| rule.team)
     }
 
     /// The line that was called, if the site names it.

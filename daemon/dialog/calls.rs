@@ -20,7 +20,7 @@ use crate::media::{Claim, Claims};
 use crate::rtp::{Kind, Sink, kind};
 use crate::keys::{Keys, Pressed};
 use crate::stream::Streams;
-use crate::{Fault, FaultKind, Output, sip};
+use crate::{Fault, FaultKind, IsAgent, Output, sip};
 use call::CallState;
 use signalling::Arrival;
 use transfer::Referral;
@@ -60,6 +60,8 @@ pub(crate) struct Calls {
     referrals: VecDeque<Referral>,
     /// The charter's keys, for each call to begin with.
     listened: Option<Keys>,
+    /// Who is an agent, by the site's rules.
+    is_agent: Option<IsAgent>,
     /// Calls that ended lately, with the CSeq of their INVITE: a late copy of it opens no second call.
     ended: HashMap<u64, Ended>,
     ended_order: VecDeque<(Wall, u64)>,
@@ -73,6 +75,7 @@ pub(crate) struct Calls {
 struct Ended {
     at: Wall,
     cseq: u32,
+    /// It, or the one that its conversation was counted as.
     call: Call,
 }
 
@@ -98,6 +101,7 @@ impl Calls {
             hanging: Vec::new(),
             referrals: VecDeque::new(),
             listened: None,
+            is_agent: None,
             ended: HashMap::new(),
             ended_order: VecDeque::new(),
             next_call: 1,
@@ -159,6 +163,18 @@ impl Calls {
 
     pub(crate) fn listen_for(&mut self, keys: Keys) {
         self.listened = Some(keys).filter(|keys| !keys.is_empty());
+    }
+
+    pub(crate) fn tell_agents_by(&mut self, is_agent: IsAgent) {
+        self.is_agent = Some(is_agent);
+    }
+
+    /// A party of a call came to be known.
+    fn know(&mut self, slot: usize, side: Side, party: &Party) {
+        let is_agent = self.is_agent.as_ref().is_some_and(|is_agent| is_agent(party));
+        if let Some(call) = self.slots.get_mut(slot).and_then(Option::as_deref_mut) {
+            call.agents[side.index()] = is_agent;
+        }
     }
 
     /// A key of a call was pressed, or a packet of it came; what it completes becomes an event.
@@ -344,11 +360,12 @@ impl Calls {
         let at = at.max(call.answered.unwrap_or(call.offered));
         self.twins.forget(call.id);
         self.sound_alone = self.sound_alone.saturating_sub(usize::from(call.is_sound_alone));
-        if !call.is_shadow {
+        if call.twin.is_none() {
             self.out.push_back(Output::Event(CallEvent::Ended { call: call.id, at, cause, streams }));
             self.counters.calls_open = self.counters.calls_open.saturating_sub(1);
         }
-        self.ended.insert(call.key, Ended { at, cseq: call.cseq, call: call.id });
+        let call_of_story = call.twin.map_or(call.id, |(_, twin)| twin);
+        self.ended.insert(call.key, Ended { at, cseq: call.cseq, call: call_of_story });
         self.ended_order.push_back((at, call.key));
         if self.ended_order.len() > self.limits.calls {
             self.forget_oldest();
@@ -415,7 +432,7 @@ impl Calls {
                 hangup.kept.push_back(Output::Event(event));
                 return;
             }
-            if call.is_shadow {
+            if call.twin.is_some() {
                 return;
             }
         }

@@ -65,8 +65,9 @@
 //! - SRTP is opened where a description gives its key away (RFC 4568); what fails its authentication is no sound.
 //! - Sound that no signalling claims is a call between unnamed parties, from its first packet, once it has gone on for a second. If its
 //!   signalling is seen later, that call has the sound from then on, and this one ends where its own was last.
-//! - Both legs of a PBX that passes payloads on as they are count as one call: the later one ends with [`EndCause::SameCall`]. Legs
-//!   that it encodes anew cannot be told to be one, and count twice.
+//! - Both legs of a PBX that passes payloads on as they are count as one call: the one that tells who is the agent, else the earlier one; the
+//!   other one ends with [`EndCause::SameCall`], and its transfers are those of the one that counts. Legs that it encodes anew cannot be told to
+//!   be one, and count twice.
 //! - `start` follows the sender's clock by steps of one sample (125 us). Gaps and overlaps under a millisecond are that, and not loss.
 //! - No bytes make it panic, and no stream of them makes it grow beyond [`Limits`].
 
@@ -85,7 +86,7 @@ mod siprec;
 use std::fmt;
 
 pub use sotto_private::EndCause;
-use sotto_private::{Audio, CallEvent, Datagram, Pcm, Segment, Wall};
+use sotto_private::{Audio, CallEvent, Datagram, Party, Pcm, Segment, Wall};
 
 pub use keys::Keys;
 pub use limits::{Counters, Limits, TcpCounters};
@@ -97,6 +98,9 @@ use calls::Calls;
 use line::Line;
 use recording::Recording;
 use siprec::Server;
+
+/// Whether a party is an agent, by the rules of the site.
+pub type IsAgent = Box<dyn Fn(&Party) -> bool + Send>;
 
 /// What comes out.
 #[derive(Debug)]
@@ -173,6 +177,13 @@ impl Dialogs {
     #[must_use]
     pub fn with_keys(mut self, keys: Keys) -> Self {
         self.calls.listen_for(keys);
+        self
+    }
+
+    /// Knows an agent by the site's rules: of two legs with one conversation, the one that tells who is the agent counts.
+    #[must_use]
+    pub fn with_agents(mut self, is_agent: IsAgent) -> Self {
+        self.calls.tell_agents_by(is_agent);
         self
     }
 

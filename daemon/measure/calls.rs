@@ -44,6 +44,11 @@ pub struct Counters {
     pub turns_shed: u64,
 }
 
+/// Who is an agent, by the rules of the site: for whoever must choose between two legs of one conversation.
+pub fn agents(site: Arc<Site>) -> Box<dyn Fn(&Party) -> bool + Send> {
+    Box::new(move |party| site.is_agent(party.identity()))
+}
+
 /// What comes out.
 #[derive(Debug)]
 pub enum Output {

@@ -22,6 +22,6 @@ mod quality;
 mod turns;
 mod words;
 
-pub use calls::{Counters, Depth, Measure, Output};
+pub use calls::{Counters, Depth, Measure, Output, agents};
 pub use decode::decode_stream;
 pub use words::{Answer, Job, Recogniser};

@@ -163,6 +163,7 @@ pub(crate) fn run(sources: Vec<Box<dyn Source>>, hearing: Hearing, spool: Spool,
     // All turns that can be out at once: the queue, those being recognised, and one to spare.
     let (to_results, from_words) = sync_channel(TURNS + TOGETHER + 1);
     let (to_keep, from_hear) = sync_channel(KEPT);
+    let dialogs = dialogs(&charter, &site, recording.as_ref());
     let measure = Measure::new(Arc::clone(&charter), site, vad, Depth::Full);
     let vital = &*vital;
     let charter = &charter;
@@ -172,7 +173,7 @@ pub(crate) fn run(sources: Vec<Box<dyn Source>>, hearing: Hearing, spool: Spool,
         scope.spawn(move || recognise(recogniser, vital, &from_turns, &to_results));
         let keep = scope.spawn(move || keep(&from_hear, spool, Keeping { charter, models, names, pace, vital }));
         let mut hear = Hear {
-            dialogs: dialogs(charter, recording.as_ref()),
+            dialogs,
             outlet: recording.map(|recording| recording.outlet),
             is_outlet_failing: false,
             measure,
@@ -552,7 +553,7 @@ pub(crate) fn count(sources: Vec<Box<dyn Source>>, until: Until, charter: &Arc<C
     let began = Instant::now();
     let mut came = Came::default();
     let mut streams = Vec::new();
-    let mut dialogs = dialogs(charter, None);
+    let mut dialogs = dialogs(charter, site, None);
     let mut measure = Measure::new(Arc::clone(charter), Arc::clone(site), None, Depth::Decode);
     let mut drain = |dialogs: &mut Dialogs, latest: Wall| {
         while let Some(output) = dialogs.poll() {
@@ -623,15 +624,15 @@ pub(crate) fn count(sources: Vec<Box<dyn Source>>, until: Until, charter: &Arc<C
     (came, began.elapsed())
 }
 
-/// A listener that knows the charter's keys, and no others.
-fn dialogs(charter: &Charter, recording: Option<&Recording>) -> Dialogs {
+/// A listener that knows the charter's keys, and no others, and the site's agents.
+fn dialogs(charter: &Charter, site: &Arc<Site>, recording: Option<&Recording>) -> Dialogs {
     let keys = &charter.keys;
     let limits = Limits::default();
     let dialogs = match recording {
         Some(recording) => Dialogs::recording_server(limits, recording.options.clone()),
         None => Dialogs::new(limits),
     };
-    dialogs.with_keys(Keys::new(&keys.objection, &keys.pause, &keys.resume))
+    dialogs.with_keys(Keys::new(&keys.objection, &keys.pause, &keys.resume)).with_agents(sotto_measure::agents(Arc::clone(site)))
 }
 
 /// The wall clock.

@@ -101,8 +101,10 @@ pub(crate) struct CallState {
     pub(super) secrets: [Option<Box<Session>>; 2],
     /// Nothing but its sound is known.
     pub(super) is_sound_alone: bool,
-    /// Its conversation is heard on another call; this one is over for everybody else.
-    pub(super) is_shadow: bool,
+    /// Its conversation is heard on that other call; this one is over for everybody else.
+    pub(super) twin: Option<(usize, Call)>,
+    /// Which of its sides are agents by the site's rules, as far as is known.
+    pub(super) agents: [bool; 2],
 }
 
 impl CallState {
@@ -136,8 +138,14 @@ impl CallState {
             known: [None; 2],
             secrets: [None, None],
             is_sound_alone: false,
-            is_shadow: false,
+            twin: None,
+            agents: [false; 2],
         }
+    }
+
+    /// Whether it is known which party is the agent.
+    pub(super) fn is_labelled(&self) -> bool {
+        self.agents[0] != self.agents[1]
     }
 
     /// The last sign of life.

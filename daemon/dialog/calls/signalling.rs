@@ -69,12 +69,12 @@ impl Calls {
             (Start::Request { .. }, b"CANCEL") => self.cancel(&step),
             (Start::Request { .. }, b"BYE") => self.bye(&step),
             (Start::Request { .. }, b"REFER") => self.refer(&step),
-            (Start::Request { .. }, b"NOTIFY") => self.notify(&step),
+            (Start::Request { .. }, b"NOTIFY") => self.notify(message, self.counted_as(slot)),
             (Start::Request { .. }, b"INFO") => self.info(&step),
             (Start::Response { code }, b"INVITE") => self.invite_response(&step, code, description),
             (Start::Response { code }, b"UPDATE") => self.offer_response(&step, code, true, description),
             (Start::Response { code }, b"BYE") => self.bye_response(&step, code),
-            (Start::Response { code }, b"REFER") => self.refer_response(&step, code),
+            (Start::Response { code }, b"REFER") => self.refer_response(message, code),
             _ => {}
         }
     }
@@ -87,6 +87,13 @@ impl Calls {
                 let called = if to.uri.is_empty() { Address::of(uri) } else { to };
                 self.offered(message, arrival, keys[0], &called, description);
                 return;
+            }
+            // Somebody outside tells a party of a call to call somebody else.
+            Start::Request { method: b"REFER", .. } if to.tag.is_empty() => return self.refer_outside(message, arrival),
+            Start::Response { code } if message.method == b"REFER" => return self.refer_response(message, code),
+            Start::Request { method: b"NOTIFY", .. } => {
+                let story = self.referred_by(keys[1]);
+                return self.notify(message, story);
             }
             // The tail of a call that is over: the answer to its BYE, the ACK to its refusal.
             _ if keys.iter().any(|key| self.ended.contains_key(key)) => return,
@@ -130,6 +137,8 @@ impl Calls {
         self.claim(slot);
         self.claims.reconsider();
         let (calling, called) = (party(from.uri, asserted[0]), party(to.uri, asserted[1]));
+        self.know(slot, Side::Calling, &calling);
+        self.know(slot, Side::Called, &called);
         self.event(slot, CallEvent::Offered { call: id, at, calling, called, origin: Origin::MidDialog, continues: None });
         self.event(slot, CallEvent::Answered { call: id, at, called: None });
         if held {
@@ -210,6 +219,8 @@ impl Calls {
         self.meet(&Step { message, at, slot, requester: Side::Calling, called_tag: None, source, destination });
         self.claim(slot);
         let (calling, called) = (party(Address::of(message.from).uri, message.asserted), party(called.uri, None));
+        self.know(slot, Side::Calling, &calling);
+        self.know(slot, Side::Called, &called);
         let continues = story.continues.map(|(_, call)| call);
         self.event(slot, CallEvent::Offered { call: id, at, calling, called, origin: Origin::Invite, continues });
     }
@@ -310,6 +321,9 @@ impl Calls {
         self.answered.push_back((step.slot, id));
         self.taken_over(step.slot);
         let called = step.message.asserted.map(|asserted| party(Address::of(step.message.to).uri, Some(asserted)));
+        if let Some(called) = &called {
+            self.know(step.slot, Side::Called, called);
+        }
         self.claim(step.slot);
         self.claims.reconsider();
         // What waits in the legs came before the answer, and goes out, uncounted as sound, before it.

@@ -34,7 +34,7 @@ impl Calls {
             return;
         };
         let at = datagram.at;
-        if call.is_shadow {
+        if call.twin.is_some() {
             call.signalled = call.signalled.max(at);
             self.counters.rtp_same_call += 1;
             return;
@@ -86,8 +86,8 @@ impl Calls {
         for event in events {
             self.pressed(slot, event.at, |keys| keys.telephone_event(side, event.ssrc, event.timestamp, event.event));
         }
-        if let Some(later) = print.and_then(|print| self.twins.heard(print, at, id, side)) {
-            self.same_call(later, at);
+        if let Some((earlier, later)) = print.and_then(|print| self.twins.heard(print, at, id, side)) {
+            self.same_call(earlier, later, at);
         }
     }
 
@@ -146,17 +146,21 @@ impl Calls {
         }
     }
 
-    /// The conversation of a call is that of an earlier one. It stays in the table in silence, so that what still comes of it is known.
-    fn same_call(&mut self, later: Call, at: Wall) {
-        let found = self.slots.iter().position(|slot| slot.as_deref().is_some_and(|call| call.id == later));
-        let Some(slot) = found else { return };
-        let Some(call) = self.slots.get_mut(slot).and_then(Option::as_deref_mut) else { return };
-        if call.is_shadow || call.hangup.is_some() {
+    /// Two calls have one conversation. The one that tells who is the agent counts, else the earlier one: the leg to a queue often names nobody,
+    /// and the leg to the telephone comes later. The other one stays in the table in silence, so that what still comes of it is known.
+    fn same_call(&mut self, earlier: Call, later: Call, at: Wall) {
+        let found = |wanted: Call| self.slots.iter().position(|slot| slot.as_deref().is_some_and(|call| call.id == wanted));
+        let (Some(first), Some(second)) = (found(earlier), found(later)) else { return };
+        let is_labelled = |slot| self.call(slot).is_some_and(CallState::is_labelled);
+        let (kept, gone) = if is_labelled(second) && !is_labelled(first) { ((second, later), (first, earlier)) } else { ((first, earlier), (second, later)) };
+        let is_over = |call: &CallState| call.twin.is_some() || call.hangup.is_some();
+        if self.call(kept.0).is_none_or(is_over) {
             return;
         }
-        call.is_shadow = true;
+        let Some(call) = self.slots.get_mut(gone.0).and_then(Option::as_deref_mut).filter(|call| !is_over(call)) else { return };
+        call.twin = Some(kept);
         let streams = finish_legs(call, &mut self.out, &mut self.counters, &self.limits);
-        self.out.push_back(Output::Event(CallEvent::Ended { call: later, at, cause: EndCause::SameCall, streams }));
+        self.out.push_back(Output::Event(CallEvent::Ended { call: gone.1, at, cause: EndCause::SameCall, streams }));
         self.counters.calls_open = self.counters.calls_open.saturating_sub(1);
         self.counters.calls_same += 1;
     }

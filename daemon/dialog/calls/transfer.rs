@@ -4,14 +4,17 @@
 //! it takes over the dialog that Replaces names, or where it goes to whom the REFER named, from where the REFER was sent to. A relay
 //! rewrites hosts, so the user part decides. The old call ends as transferred once the REFER was accepted, or the new call that
 //! replaces it was answered, unless the transfer is said to have failed.
+//!
+//! A REFER may come from outside the call, by somebody who controls it (RFC 5359 section 2.19, RFC 4538): then Target-Dialog says which call is
+//! meant. One that names none begins a call and ends no other.
 
 use std::net::IpAddr;
 
-use sotto_private::{Call, Side, Wall};
+use sotto_private::{Call, Wall};
 
 use super::Calls;
 use super::call::CallState;
-use super::signalling::Step;
+use super::signalling::{Arrival, Step};
 use crate::sip::{Address, Message, parameter, status};
 
 /// Referrals that are waited for at once; the oldest goes.
@@ -20,11 +23,13 @@ const REFERRALS: usize = 1_024;
 /// A REFER that was seen.
 #[derive(Debug)]
 pub(super) struct Referral {
-    slot: usize,
-    call: Call,
-    requester: Side,
-    cseq: u32,
+    /// The REFER itself: hash of Call-ID and its sender's tag, and its number.
+    request: (u64, u32),
+    /// The call that it transfers.
+    story: (usize, Call),
     at: Wall,
+    /// The call that it asks for has begun.
+    is_followed: bool,
     /// Hash of whom to call.
     target: u64,
     /// Hash of who was told to.
@@ -46,26 +51,36 @@ pub(super) struct Story {
 
 impl Calls {
     pub(super) fn refer(&mut self, step: &Step<'_>) {
-        let Some(value) = step.message.refer_to else { return };
+        let Some(story) = self.counted_as(step.slot) else { return };
+        self.referred(step.message, step.at, step.destination, story);
+    }
+
+    /// A REFER that is of no call, and names one.
+    pub(super) fn refer_outside(&mut self, message: &Message<'_>, arrival: Arrival) {
+        let named = message.target_dialog.and_then(|value| self.dialog(value, [b"local-tag", b"remote-tag"], false));
+        if let Some(story) = named.filter(|(slot, id)| self.is_open(*slot, *id)) {
+            self.referred(message, arrival.at, arrival.destination, story);
+        }
+    }
+
+    fn referred(&mut self, message: &Message<'_>, at: Wall, receiver: IpAddr, story: (usize, Call)) {
+        let Some(value) = message.refer_to else { return };
         let to = Address::of(value);
         // It may ask for another request than INVITE (RFC 3515 section 2.1).
         let is_invite = to.parameter(b"method").is_none_or(|method| method.eq_ignore_ascii_case(b"INVITE"));
-        let is_known = |known: &Referral| (known.slot, known.requester, known.cseq) == (step.slot, step.requester, step.message.cseq);
-        if to.uri.is_empty() || !is_invite || self.referrals.iter().any(is_known) {
+        let request = self.request(message);
+        if to.uri.is_empty() || !is_invite || self.referrals.iter().any(|known| known.request == request) {
             return;
         }
-        let Some(call) = self.state(step.slot).map(|call| call.id) else { return };
-        let replaces = to.header(b"Replaces").and_then(|replaces| self.dialog_name(&replaces));
         let referral = Referral {
-            slot: step.slot,
-            call,
-            requester: step.requester,
-            cseq: step.message.cseq,
-            at: step.at,
+            request,
+            story,
+            at,
+            is_followed: false,
             target: self.user_hash(&to),
-            referee: self.user_hash(&Address::of(step.message.to)),
-            receiver: step.destination,
-            replaces,
+            referee: self.user_hash(&Address::of(message.to)),
+            receiver,
+            replaces: to.header(b"Replaces").and_then(|replaces| self.dialog_name(&replaces)),
         };
         if self.referrals.len() == REFERRALS {
             self.referrals.pop_front();
@@ -73,37 +88,56 @@ impl Calls {
         self.referrals.push_back(referral);
     }
 
-    pub(super) fn refer_response(&mut self, step: &Step<'_>, code: u16) {
-        let is_this = |known: &Referral| (known.slot, known.requester, known.cseq) == (step.slot, step.requester, step.message.cseq);
-        let Some(referral) = self.referrals.iter().position(is_this) else { return };
-        let id = self.referrals.get(referral).map(|referral| referral.call);
-        let Some(call) = self.state(step.slot).filter(|call| Some(call.id) == id) else { return };
+    pub(super) fn refer_response(&mut self, message: &Message<'_>, code: u16) {
+        let request = self.request(message);
+        let Some(place) = self.referrals.iter().position(|known| known.request == request) else { return };
+        let story = self.referrals.get(place).map(|referral| referral.story);
         match code {
             ..200 => {}
-            200..300 => call.transferred = true,
-            _ => drop(self.referrals.remove(referral)),
+            200..300 => self.transferred(story, true),
+            _ => drop(self.referrals.remove(place)),
         }
     }
 
     /// How the transfer goes on, as the party that was referred tells (RFC 3515 section 2.4.5).
-    pub(super) fn notify(&mut self, step: &Step<'_>) {
-        let Some(code) = step.message.body_of(b"message/sipfrag").and_then(status) else { return };
-        let Some(call) = self.state(step.slot) else { return };
+    pub(super) fn notify(&mut self, message: &Message<'_>, story: Option<(usize, Call)>) {
+        let (Some(code), Some(_)) = (message.body_of(b"message/sipfrag").and_then(status), story) else { return };
         match code {
             ..200 => {}
-            200..300 => call.transferred = true,
+            200..300 => self.transferred(story, true),
             _ => {
-                call.transferred = false;
-                let id = call.id;
-                self.referrals.retain(|referral| referral.call != id);
+                self.transferred(story, false);
+                self.referrals.retain(|referral| Some(referral.story) != story);
             }
         }
+    }
+
+    /// The call that a REFER from outside is about, by the hash of its Call-ID and its sender's tag.
+    pub(super) fn referred_by(&self, key: u64) -> Option<(usize, Call)> {
+        self.referrals.iter().find(|referral| referral.request.0 == key).map(|referral| referral.story)
+    }
+
+    /// The call of a dialog; where its conversation is counted as another one's, that one.
+    pub(super) fn counted_as(&self, slot: usize) -> Option<(usize, Call)> {
+        let call = self.call(slot)?;
+        Some(call.twin.unwrap_or((slot, call.id)))
+    }
+
+    fn transferred(&mut self, story: Option<(usize, Call)>, is_it: bool) {
+        let Some((slot, id)) = story else { return };
+        if let Some(call) = self.state(slot).filter(|call| call.id == id) {
+            call.transferred = is_it;
+        }
+    }
+
+    fn request(&self, message: &Message<'_>) -> (u64, u32) {
+        (self.hash([message.call_id, Address::of(message.from).tag]), message.cseq)
     }
 
     /// What a new call has to do with others.
     pub(super) fn story(&mut self, message: &Message<'_>, called: &Address<'_>, source: IpAddr, at: Wall) -> Story {
         let name = message.replaces.and_then(|value| self.dialog_name(value));
-        let replaces = message.replaces.and_then(|value| self.replaced(value));
+        let replaces = message.replaces.and_then(|value| self.dialog(value, [b"to-tag", b"from-tag"], parameter(value, b"early-only").is_some()));
         if self.referrals.is_empty() {
             return Story { continues: replaces, replaces: replaces.filter(|(slot, id)| self.is_open(*slot, *id)) };
         }
@@ -112,38 +146,35 @@ impl Calls {
         }
         let (target, caller) = (self.user_hash(called), self.user_hash(&Address::of(message.from)));
         let is_meant = |referral: &Referral| match (name, referral.replaces) {
+            _ if referral.is_followed => false,
             (Some(name), Some(wanted)) => name == wanted,
             (None, None) => referral.target == target && (referral.receiver == source || referral.referee == caller),
             _ => false,
         };
-        let referral = self.referrals.iter().rposition(is_meant).and_then(|index| self.referrals.remove(index));
-        let referred = referral.map(|referral| (referral.slot, referral.call));
-        if let Some(call) = referred.and_then(|(slot, id)| self.state(slot).filter(|call| call.id == id)) {
-            call.transferred = true;
-        }
+        let referral = self.referrals.iter().rposition(is_meant).and_then(|index| self.referrals.get_mut(index));
+        let referred = referral.map(|referral| {
+            referral.is_followed = true;
+            referral.story
+        });
+        self.transferred(referred, true);
         Story { continues: referred.or(replaces), replaces: replaces.filter(|(slot, id)| self.is_open(*slot, *id)) }
     }
 
     /// The new call was answered: what it replaces is over as soon as somebody hangs it up.
     pub(super) fn taken_over(&mut self, slot: usize) {
         let Some((old, id)) = self.state(slot).and_then(|call| call.replaces.take()) else { return };
-        if let Some(call) = self.state(old).filter(|call| call.id == id) {
-            call.transferred = true;
-        }
+        self.transferred(Some((old, id)), true);
     }
 
     /// The new call was never answered: the old one goes on.
     pub(super) fn transfer_failed(&mut self, call: &CallState) {
         let Some((old, id)) = call.continues.filter(|_| call.answered.is_none()) else { return };
-        if let Some(call) = self.state(old).filter(|call| call.id == id) {
-            call.transferred = false;
-        }
+        self.transferred(Some((old, id)), false);
     }
 
-    /// The call that a Replaces header names, open or over since lately.
-    fn replaced(&self, value: &[u8]) -> Option<(usize, Call)> {
-        let (call_id, tags) = dialog_of(value)?;
-        let early_only = parameter(value, b"early-only").is_some();
+    /// The call of the dialog that a header names by its Call-ID and two tags, open or over since lately; with `early_only` not once it is answered.
+    fn dialog(&self, value: &[u8], tags: [&[u8]; 2], early_only: bool) -> Option<(usize, Call)> {
+        let (call_id, tags) = dialog_of(value, tags)?;
         tags.into_iter().zip([tags[1], tags[0]]).find_map(|(own, other)| {
             let key = self.hash([call_id, own]);
             if let Some(ended) = self.ended.get(&key) {
@@ -153,13 +184,13 @@ impl Calls {
             let call = self.call(slot)?;
             let other = self.hash([b"tag", other]);
             let is_known = call.called_tag.map_or_else(|| call.early.is_empty() || call.early.iter().any(|(tag, _)| *tag == other), |tag| tag == other);
-            (is_known && !(early_only && call.answered.is_some())).then_some((slot, call.id))
+            (is_known && !(early_only && call.answered.is_some())).then(|| self.counted_as(slot)).flatten()
         })
     }
 
     /// A dialog's name, whichever side says it.
     fn dialog_name(&self, value: &[u8]) -> Option<u64> {
-        let (call_id, tags) = dialog_of(value)?;
+        let (call_id, tags) = dialog_of(value, [b"to-tag", b"from-tag"])?;
         Some(tags.iter().fold(self.hash([b"dialog", call_id]), |name, tag| name ^ self.hash([b"tag", tag])))
     }
 
@@ -170,9 +201,9 @@ impl Calls {
     }
 }
 
-/// Call-ID, to-tag and from-tag (RFC 3891 section 6.1).
-fn dialog_of(value: &[u8]) -> Option<(&[u8], [&[u8]; 2])> {
+/// Call-ID and the two tags that go by these names (RFC 3891 section 6.1, RFC 4538 section 4).
+fn dialog_of<'a>(value: &'a [u8], tags: [&[u8]; 2]) -> Option<(&'a [u8], [&'a [u8]; 2])> {
     let call_id = value.split(|byte| *byte == b';').next()?.trim_ascii();
-    let tags = [parameter(value, b"to-tag")?, parameter(value, b"from-tag")?];
+    let tags = [parameter(value, tags[0])?, parameter(value, tags[1])?];
     (!call_id.is_empty()).then_some((call_id, tags))
 }

@@ -55,8 +55,8 @@ struct Agreed {
 }
 
 impl Twins {
-    /// A payload was heard. Which call is the same as an earlier one, if that is proven by it.
-    pub(super) fn heard(&mut self, print: u64, at: Wall, call: Call, side: Side) -> Option<Call> {
+    /// A payload was heard. Which two calls are the same, the earlier one first, if that is proven by it.
+    pub(super) fn heard(&mut self, print: u64, at: Wall, call: Call, side: Side) -> Option<(Call, Call)> {
         if !(print >> 32).is_multiple_of(SHARE) {
             return None;
         }
@@ -78,7 +78,7 @@ impl Twins {
         }
     }
 
-    fn agree(&mut self, print: u64, before: Seen, call: Call, side: Side) -> Option<Call> {
+    fn agree(&mut self, print: u64, before: Seen, call: Call, side: Side) -> Option<(Call, Call)> {
         let (earlier, later) = (before.call.min(call), before.call.max(call));
         if self.pairs.len() >= PAIRS && !self.pairs.contains_key(&(earlier, later)) {
             self.pairs.clear();
@@ -97,7 +97,7 @@ impl Twins {
         let is_same = matches!(order, [Some(one), Some(two)] if one != two);
         is_same.then(|| {
             self.pairs.remove(&(earlier, later));
-            later
+            (earlier, later)
         })
     }
 }
@@ -125,7 +125,7 @@ mod tests {
     }
 
     /// Sound of both directions on calls 1 and 2. Where each direction passes call 2: so much later than call 1.
-    fn compared(calling: i64, called: i64, packets: u64, crossed: bool) -> Option<Call> {
+    fn compared(calling: i64, called: i64, packets: u64, crossed: bool) -> Option<(Call, Call)> {
         let mut twins = Twins::default();
         let mut heard = Vec::new();
         for number in 0..packets {
@@ -143,8 +143,8 @@ mod tests {
     #[test]
     fn two_legs_of_a_pbx_are_one_call() {
         for crossed in [false, true] {
-            assert_eq!(compared(300, -300, 200, crossed), Some(Call(2)));
-            assert_eq!(compared(-40_000, 25_000, 200, crossed), Some(Call(2)));
+            assert_eq!(compared(300, -300, 200, crossed), Some((Call(1), Call(2))));
+            assert_eq!(compared(-40_000, 25_000, 200, crossed), Some((Call(1), Call(2))));
         }
         assert_eq!(compared(300, -300, 10, false), None, "too little to be sure");
     }

@@ -378,3 +378,48 @@ fn a_flood_leaves_true_calls_as_they_were() {
     assert!(story[1].contains("ringing 0.6 answered 0.6 CaptureEnded"), "{}", story[1]);
     assert_eq!((tap.seconds(1, Side::Calling), tap.seconds(1, Side::Called)), (0.2, 0.2));
 }
+
+/// Somebody outside the call, who knows its name, tells Alice to call Carol.
+fn refer_from_outside(target_dialog: &str) -> Sip {
+    let mut refer = request("REFER", 1, false).call_id("control").header("Refer-To: <sip:1003@pbx.example>");
+    (refer.from, refer.to) = ("<sip:desk@pbx.example>;tag=d".into(), "<sip:1001@pbx.example>".into());
+    if target_dialog.is_empty() { refer } else { refer.header(&format!("Target-Dialog: {target_dialog}")) }
+}
+
+#[test]
+fn a_transfer_may_be_asked_for_from_outside_the_call() {
+    const DESK: &str = "192.0.2.9:5060";
+    let bye = back("BYE", 6);
+    // By the names that either side has for the dialog.
+    for named in ["one;local-tag=a;remote-tag=b", "one;remote-tag=a;local-tag=b"] {
+        let mut tap = Tap::new();
+        let refer = refer_from_outside(named);
+        tap.call().talk(50).from(DESK, ALICE, &refer).from(ALICE, DESK, &response(202, &refer));
+        tap.sip(&bye).sip(&response(200, &bye)).wait(SECOND).from(ALICE, CAROL, &onward()).from(CAROL, ALICE, &response(200, &onward())).finish();
+        assert!(tap.story()[0].ends_with("Transferred 1.5"), "{named}: {:?}", tap.story());
+        assert_eq!((tap.continues(2), tap.story().len()), (Some(1), 2), "{named}");
+    }
+    // Refused; accepted and failed, as Alice tells whoever asked; the call goes on and is hung up.
+    let mut failed = sipfrag(486);
+    failed.call_id = "control".into();
+    (failed.from, failed.to) = ("<sip:1001@pbx.example>;tag=b".into(), "<sip:desk@pbx.example>;tag=d".into());
+    let refer = refer_from_outside("one;local-tag=a;remote-tag=b");
+    for is_refused in [true, false] {
+        let mut tap = Tap::new();
+        tap.call().talk(50).from(DESK, ALICE, &refer).from(ALICE, DESK, &response(if is_refused { 603 } else { 202 }, &refer));
+        if !is_refused {
+            tap.from(ALICE, CAROL, &onward()).bytes(ALICE, DESK, failed.plain());
+        }
+        tap.talk(10).sip(&bye).wait(3 * SECOND);
+        assert!(tap.story()[0].ends_with("HungUp 1.7"), "{is_refused}: {:?}", tap.story());
+    }
+    // One that names no call, a wrong one, or one by wrong tags: the call that it asks for continues nothing.
+    for named in ["", "two;local-tag=a;remote-tag=b", "one;local-tag=a;remote-tag=wrong", "one;local-tag=a"] {
+        let mut tap = Tap::new();
+        let refer = refer_from_outside(named);
+        tap.call().talk(50).from(DESK, ALICE, &refer).from(ALICE, DESK, &response(202, &refer)).from(ALICE, CAROL, &onward());
+        tap.sip(&bye).sip(&response(200, &bye)).wait(SECOND);
+        assert!(tap.story()[0].ends_with("HungUp 1.5"), "{named}: {:?}", tap.story());
+        assert_eq!(tap.continues(2), None, "{named}");
+    }
+}

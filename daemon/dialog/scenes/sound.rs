@@ -303,17 +303,21 @@ fn relayed(tap: &mut Tap, packets: std::ops::Range<i64>, transcoded: bool) {
 }
 
 fn offer_both(tap: &mut Tap) {
+    let two = request("INVITE", 1, false);
+    offer_legs(tap, &two.to);
+}
+
+/// Two dialogs, the second one to somebody else.
+fn offer_legs(tap: &mut Tap, to: &str) {
     let one = request("INVITE", 1, false).body(&alice_sdp());
-    let two = request("INVITE", 1, false).call_id("two").body(&sdp("192.0.2.51", 5_002, "sendrecv"));
+    let mut two = request("INVITE", 1, false).call_id("two").body(&sdp("192.0.2.51", 5_002, "sendrecv"));
+    two.to = to.into();
     tap.sip(&one).wait(50_000).sip(&two).wait(50_000);
     tap.sip(&response(200, &two).body(&bob_sdp())).sip(&response(200, &one).body(&sdp("192.0.2.50", 5_000, "sendrecv")));
 }
 
-#[test]
-fn both_legs_of_a_pbx_are_one_call() {
-    // The payload's own number is in what it is made of, so that both legs carry the same.
-    let mut tap = Tap::new();
-    offer_both(&mut tap);
+/// Twelve seconds of a conversation that passes both legs. The payload's own number is in what it is made of, so that both legs carry the same.
+fn pass_on(tap: &mut Tap) {
     for sequence in 0..600i64 {
         let sound = |ssrc: u32, shift: i64, seed: u64| {
             let mut bytes = telling(0, sequence, ssrc, seed);
@@ -323,6 +327,13 @@ fn both_legs_of_a_pbx_are_one_call() {
         tap.bytes(ALICE_MEDIA, "192.0.2.50:5000", sound(7, 0, 1)).wait(300).bytes("192.0.2.51:5002", BOB_MEDIA, sound(17, 4_000, 1)).wait(9_700);
         tap.bytes(BOB_MEDIA, "192.0.2.51:5002", sound(8, 0, 2)).wait(300).bytes("192.0.2.50:5000", ALICE_MEDIA, sound(18, 9_000, 2)).wait(9_700);
     }
+}
+
+#[test]
+fn both_legs_of_a_pbx_are_one_call() {
+    let mut tap = Tap::new();
+    offer_both(&mut tap);
+    pass_on(&mut tap);
     assert_eq!((tap.counters().calls_same, tap.counters().calls_open), (1, 1), "{:?}", tap.story());
     let second = tap.story()[1].clone();
     assert!(second.contains("SameCall"), "{second}");
@@ -332,6 +343,54 @@ fn both_legs_of_a_pbx_are_one_call() {
     assert!(tap.story()[0].ends_with("HungUp 12.1"), "{:?}", tap.story());
     assert_eq!((tap.seconds(1, Side::Calling), tap.seconds(1, Side::Called)), (12.0, 12.0));
     assert_eq!((tap.counters().calls_open, tap.counters().calls), (0, 2));
+}
+
+/// The trunk's leg goes to a queue; the one to a telephone begins later, and names its agent.
+fn queued() -> Tap {
+    let mut tap = Tap::new();
+    tap.dialogs = Dialogs::new(Limits::default()).with_agents(Box::new(|party| party.identity().starts_with("sip:42")));
+    offer_legs(&mut tap, "<sip:4242@pbx.example>");
+    pass_on(&mut tap);
+    tap
+}
+
+#[test]
+fn of_two_legs_the_one_that_names_an_agent_counts() {
+    let mut tap = queued();
+    assert_eq!((tap.counters().calls_same, tap.counters().calls_open), (1, 1), "{:?}", tap.story());
+    assert!(tap.story()[0].contains("SameCall"), "{:?}", tap.story());
+    let mut bye = request("BYE", 2, true).call_id("two");
+    bye.to = "<sip:4242@pbx.example>;tag=b".into();
+    tap.sip(&request("BYE", 2, true)).sip(&response(200, &request("BYE", 2, true))).sip(&bye).sip(&response(200, &bye)).wait(5 * SECOND);
+    assert!(tap.story()[1].ends_with("HungUp 12.1"), "{:?}", tap.story());
+    assert_eq!((tap.seconds(2, Side::Calling), tap.seconds(2, Side::Called)), (12.0, 12.0), "all of it, from its first packet");
+    assert_eq!((tap.counters().calls_open, tap.counters().calls), (0, 2));
+}
+
+#[test]
+fn a_transfer_on_the_leg_that_does_not_count_is_the_other_ones() {
+    for is_replaced in [false, true] {
+        let mut tap = queued();
+        let mut invite = request("INVITE", 1, false).call_id("three").body(&sdp("192.0.2.1", 4_002, "sendrecv"));
+        (invite.first, invite.to) = ("INVITE sip:1003@192.0.2.3 SIP/2.0".into(), "<sip:1003@pbx.example>".into());
+        if is_replaced {
+            invite = invite.header("Replaces: one;to-tag=b;from-tag=a");
+        } else {
+            let refer = back("REFER", 5).header("Refer-To: <sip:1003@pbx.example>");
+            tap.sip(&refer).sip(&response(202, &refer));
+        }
+        tap.bytes(ALICE, "192.0.2.3:5060", invite.text().into_bytes());
+        tap.bytes("192.0.2.3:5060", ALICE, response(200, &invite).body(&sdp("192.0.2.3", 8_000, "sendrecv")).text().into_bytes());
+        let mut bye = request("BYE", 2, true).call_id("two");
+        bye.to = "<sip:4242@pbx.example>;tag=b".into();
+        tap.wait(SECOND).sip(&bye).sip(&response(200, &bye)).wait(5 * SECOND);
+        let continues = tap.events.iter().find_map(|event| match event {
+            CallEvent::Offered { call, continues, .. } if call.0 == 3 => *continues,
+            _ => None,
+        });
+        assert_eq!(continues, Some(Call(2)), "{is_replaced}");
+        assert!(tap.story()[1].contains("Transferred"), "{is_replaced}: {:?}", tap.story());
+    }
 }
 
 #[test]

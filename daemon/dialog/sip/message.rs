@@ -115,6 +115,8 @@ pub struct Message<'a> {
     pub refer_to: Option<&'a [u8]>,
     /// Replaces (RFC 3891).
     pub replaces: Option<&'a [u8]>,
+    /// Target-Dialog (RFC 4538).
+    pub target_dialog: Option<&'a [u8]>,
     /// Session-Expires (RFC 4028), seconds.
     pub session_expires: Option<u32>,
     /// Content-Type.
@@ -245,6 +247,7 @@ fn head(bytes: &[u8]) -> Result<(Message<'_>, bool), SipError> {
         contact: value(Name::Contact),
         refer_to: value(Name::ReferTo),
         replaces: value(Name::Replaces),
+        target_dialog: value(Name::TargetDialog),
         session_expires: value(Name::SessionExpires).and_then(seconds),
         content_type: value(Name::ContentType),
         content_length: value(Name::ContentLength).and_then(decimal),
@@ -324,6 +327,7 @@ enum Name {
     Contact,
     ReferTo,
     Replaces,
+    TargetDialog,
     SessionExpires,
     ContentType,
     ContentLength,
@@ -354,6 +358,7 @@ impl Name {
             7 => &[(b"Call-ID", Self::CallId), (b"Contact", Self::Contact)],
             8 => &[(b"Refer-To", Self::ReferTo), (b"Replaces", Self::Replaces)],
             12 => &[(b"Content-Type", Self::ContentType)],
+            13 => &[(b"Target-Dialog", Self::TargetDialog)],
             14 => &[(b"Content-Length", Self::ContentLength)],
             15 => &[(b"Session-Expires", Self::SessionExpires)],
             16 => &[(b"Content-Encoding", Self::ContentEncoding)],
