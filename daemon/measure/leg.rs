@@ -144,6 +144,18 @@ impl Leg {
         Ok(())
     }
 
+    /// Where the timeline ends, samples from its origin.
+    pub(crate) const fn place(&self) -> i64 {
+        self.next
+    }
+
+    /// The sound from a place of the timeline on, as far as it is kept.
+    pub(crate) fn sound_since(&self, place: i64) -> &[i16] {
+        let sound = self.sound.expose();
+        let fresh = usize::try_from(self.next - place).unwrap_or(0);
+        &sound[sound.len() - fresh.min(sound.len())..]
+    }
+
     /// The call is over: what is being said is over too.
     pub(crate) fn finish(&mut self, call: Call, side: Side, turns: &mut Vec<Turn>) {
         let noticed = self.segmenter.finish();

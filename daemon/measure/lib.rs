@@ -14,6 +14,7 @@ mod calls;
 mod categories;
 mod conceal;
 mod decode;
+mod digest;
 mod evaluate;
 mod hearing;
 mod leg;
@@ -24,4 +25,5 @@ mod words;
 
 pub use calls::{Counters, Depth, Measure, Output, agents};
 pub use decode::decode_stream;
+pub use digest::decoded_digest;
 pub use words::{Answer, Job, Recogniser};

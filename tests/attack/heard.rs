@@ -1,11 +1,12 @@
-//! Fifty calls as the listener heard them, each leg's sound as one hash.
+//! Fifty calls as the listener heard them, each leg's sound as one hash of what left the dialogs and one of what it is decoded to.
 
 use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 use sotto_capture::{Captured, Decap, Link};
 use sotto_dialog::{Counters, Dialogs, EndCause, Limits, Output};
-use sotto_private::{CallEvent, Wall};
+use sotto_measure::decoded_digest;
+use sotto_private::{Audio, CallEvent, Wall};
 use sotto_tests::pcap::Packet;
 use sotto_tests::script::{Call, Party, Script, Who};
 use sotto_tests::{Made, make};
@@ -39,6 +40,8 @@ pub(crate) fn calls() -> Made {
 pub(crate) struct Heard {
     /// Of each leg's sound: what was said, in which encoding, and where it lies on the clock.
     pub(crate) legs: [String; 2],
+    /// What each leg's sound is decoded to, sample by sample.
+    pub(crate) decoded: [u64; 2],
     pub(crate) packets: [u64; 2],
     /// From the answer to the end, milliseconds.
     pub(crate) lasted_ms: i64,
@@ -49,7 +52,7 @@ struct Hearing {
     parties: String,
     answered: Option<Wall>,
     legs: [Sha256; 2],
-    packets: [u64; 2],
+    sound: [Vec<Audio>; 2],
 }
 
 /// Passes frames through the decapsulation and the dialogs as the pipeline does.
@@ -103,11 +106,11 @@ impl Listener {
                     leg.update(audio.start.micros.to_be_bytes());
                     leg.update(format!("{:?}", audio.encoding));
                     leg.update(audio.payload());
-                    hearing.packets[audio.side.index()] += 1;
+                    hearing.sound[audio.side.index()].push(audio);
                 }
                 Output::Event(CallEvent::Offered { call, calling, called, .. }) => {
                     let parties = format!("{} -> {}", calling.identity(), called.identity());
-                    self.open.insert(call.0, Hearing { parties, answered: None, legs: [Sha256::new(), Sha256::new()], packets: [0, 0] });
+                    self.open.insert(call.0, Hearing { parties, answered: None, legs: [Sha256::new(), Sha256::new()], sound: [Vec::new(), Vec::new()] });
                 }
                 Output::Event(CallEvent::Answered { call, at, .. }) => {
                     if let Some(hearing) = self.open.get_mut(&call.0) {
@@ -119,7 +122,8 @@ impl Listener {
                     let Some(answered) = hearing.answered else { continue };
                     let heard = Heard {
                         legs: hearing.legs.map(|leg| leg.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
-                        packets: hearing.packets,
+                        decoded: hearing.sound.each_ref().map(|sound| decoded_digest(answered, sound)),
+                        packets: hearing.sound.each_ref().map(|sound| sound.len() as u64),
                         lasted_ms: at.since(answered) / 1_000,
                         cause: Some(cause),
                     };
@@ -141,6 +145,8 @@ pub(crate) fn undisturbed(made: &Made) -> BTreeMap<String, Heard> {
         assert_eq!((call.lasted_ms, call.cause), (i64::from(TALK_MS), Some(EndCause::HungUp)), "{parties}");
         assert_eq!(call.packets, [u64::from(TALK_MS / 20); 2], "{parties}");
     }
+    let sounds: std::collections::BTreeSet<u64> = heard.values().flat_map(|call| call.decoded).collect();
+    assert_eq!(sounds.len(), 2 * CALLS, "each leg has a sound of its own");
     heard
 }
 
