@@ -51,19 +51,15 @@ pub fn read_wav(path: &Path) -> Result<Vec<f64>, Error> {
 /// # Errors
 /// The file cannot be written.
 pub fn write_two_channels(path: &Path, legs: [&[i16]; 2]) -> Result<(), Error> {
-    let failed = |source: hound::Error| Error::new(format!("{}: {source}", path.display()));
-    let spec = hound::WavSpec {
-        channels: 2,
-        sample_rate: RATE,
-        bits_per_sample: 16,
-        sample_format: hound::SampleFormat::Int,
-    };
-    let mut writer = hound::WavWriter::create(path, spec).map_err(failed)?;
-    for (&left, &right) in legs[0].iter().zip(legs[1]) {
-        writer.write_sample(left).map_err(failed)?;
-        writer.write_sample(right).map_err(failed)?;
-    }
-    writer.finalize().map_err(failed)
+    write(path, 2, legs[0].iter().zip(legs[1]).flat_map(|(&left, &right)| [left, right]))
+}
+
+/// Writes one leg as a wav file.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_mono(path: &Path, samples: &[i16]) -> Result<(), Error> {
+    write(path, 1, samples.iter().copied())
 }
 
 /// Changes the sampling rate with a windowed sinc (Kaiser, beta 8: about 80 dB of rejection), one set of weights for each phase.
@@ -182,6 +178,21 @@ pub fn to_i16(samples: &[f64]) -> Vec<i16> {
         .iter()
         .map(|sample| (sample * 32_768.0).round().clamp(-32_768.0, 32_767.0) as i16)
         .collect()
+}
+
+fn write(path: &Path, channels: u16, samples: impl Iterator<Item = i16>) -> Result<(), Error> {
+    let failed = |source: hound::Error| Error::new(format!("{}: {source}", path.display()));
+    let spec = hound::WavSpec {
+        channels,
+        sample_rate: RATE,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut writer = hound::WavWriter::create(path, spec).map_err(failed)?;
+    for sample in samples {
+        writer.write_sample(sample).map_err(failed)?;
+    }
+    writer.finalize().map_err(failed)
 }
 
 /// Kaiser's window with beta 8 at `x`, -1 to 1.
