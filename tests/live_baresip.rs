@@ -236,8 +236,7 @@ fn compare(scene: &Scene, ended: &[Ended], mut scores: Vec<Value>, streams: &[Va
     let mut referrer = Value::Null;
     for call in ended {
         let Ended { kind, caller_hung_up, calling, called } = call;
-        let seconds = calling.seconds.or(called.seconds).unwrap();
-        let milliseconds = 1_000 * seconds;
+        let milliseconds = 1_000 * calling.seconds;
         let is_its = |score: &Value| {
             let alike = [("outcome", kind.outcome), ("end_cause", kind.end_cause), ("codec", kind.told)].iter().all(|(field, value)| score[field] == *value);
             // Whole seconds of a telephone's own clock.
@@ -259,7 +258,7 @@ fn compare(scene: &Scene, ended: &[Ended], mut scores: Vec<Value>, streams: &[Va
 
         eprintln!(
             "{:8} | {} {} {} | {} {} | {} | {:15} | {:11} | {} | {} {} | {} {} | {}",
-            kind.name, seconds, calling.sent, called.sent, legs[0]["packets"], legs[1]["packets"], score["call_duration_ms"], kind.outcome, kind.end_cause,
+            kind.name, calling.seconds, calling.sent, called.sent, legs[0]["packets"], legs[1]["packets"], score["call_duration_ms"], kind.outcome, kind.end_cause,
             kind.told, score["quality_mos_agent"], score["quality_mos_customer"], score["talk_time_agent_ms"], score["talk_time_customer_ms"], score["category_01"]
         );
         // Who objects is not counted for a team either.

@@ -37,8 +37,8 @@ pub(crate) struct Settings<'a> {
 pub(crate) struct Known {
     pub(crate) sent: u64,
     pub(crate) received: u64,
-    /// Whole ones, by its own clock. The one that is told to hang up does not say.
-    pub(crate) seconds: Option<i64>,
+    /// Whole ones, by its own clock. Of a call that was shorter than one it does not say.
+    pub(crate) seconds: i64,
 }
 
 pub(crate) struct Phone {
@@ -122,7 +122,7 @@ fn known(said: &str) -> Vec<Known> {
             seconds = Some(spelt(after));
         } else if let Some(packets) = line.strip_prefix("packets:") {
             let counts: Vec<u64> = packets.split_whitespace().map(|word| word.parse().unwrap()).collect();
-            calls.push(Known { sent: counts[0], received: counts[1], seconds: seconds.take() });
+            calls.push(Known { sent: counts[0], received: counts[1], seconds: seconds.take().unwrap_or(0) });
         }
     }
     calls
