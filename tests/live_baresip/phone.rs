@@ -37,7 +37,7 @@ pub(crate) struct Settings<'a> {
 pub(crate) struct Known {
     pub(crate) sent: u64,
     pub(crate) received: u64,
-    /// Whole ones, by its own clock. Of a call that was shorter than one it does not say.
+    /// By its own clock, which knows whole seconds alone: less than one off, either way. It does not say so of 0.
     pub(crate) seconds: i64,
 }
 
