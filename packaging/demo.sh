@@ -55,6 +55,13 @@ match = "*"
 customer = "notice"
 notice = "N-1"
 agent = "agreement"
+[controller]
+name = "Harbor Telecom"
+contact = "privacy@harbor.example"
+[agreement]
+name = "Works agreement 7"
+parties = ["Harbor Telecom", "Works council"]
+signed = "2026-10-01"
 [retention]
 scores_days = 7
 [[purpose]]

@@ -40,6 +40,9 @@ match = "*"
 customer = "notice"
 notice = "N-1"
 agent = "agreement"
+[controller]
+name = "Harbor Telecom"
+contact = "privacy@harbor.example"
 [retention]
 scores_days = 7
 [[purpose]]

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::consent::{self, ConsentRule, Decision};
+use crate::consent::ConsentRule;
+use crate::people::{Agreement, Audience, Controller, Evidence, Exclude, Language, Retention, Step};
+use crate::profile::Profile;
 
 /// A day, as `review_by` names it.
 pub use jiff::civil::Date;
@@ -84,57 +86,6 @@ impl Group {
     }
 }
 
-/// The law's profile that the charter stands under.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Profile {
-    /// The strictest rule of every profile.
-    Strict,
-    /// European Union.
-    Eu,
-    /// United Kingdom.
-    Uk,
-    /// States of the US where all parties must consent.
-    UsAllParty,
-    /// States of the US where one party's consent suffices.
-    UsOneParty,
-}
-
-impl Profile {
-    /// Every profile.
-    pub const ALL: [Self; 5] = [Self::Strict, Self::Eu, Self::Uk, Self::UsAllParty, Self::UsOneParty];
-
-    /// Its name in the charter.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Strict => "strict",
-            Self::Eu => "eu",
-            Self::Uk => "uk",
-            Self::UsAllParty => "us-all-party",
-            Self::UsOneParty => "us-one-party",
-        }
-    }
-
-    /// The longest that scores may be kept, days. Under `eu` and `strict` two weeks: CNIL held 31 days of indicators to be
-    /// excessive (SAN-2023-021).
-    #[must_use]
-    pub const fn longest_retention_days(self) -> u32 {
-        match self {
-            Self::Strict | Self::Eu => 14,
-            Self::Uk | Self::UsAllParty | Self::UsOneParty => 90,
-        }
-    }
-
-    /// How many KPIs may say how long or how fast a person is.
-    #[must_use]
-    pub const fn most_duration_or_speed(self) -> usize {
-        match self {
-            Self::Strict | Self::Eu => 1,
-            Self::Uk | Self::UsAllParty | Self::UsOneParty => 5,
-        }
-    }
-}
-
 /// Why a metric is computed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Purpose {
@@ -179,6 +130,10 @@ pub struct Keys {
     pub pause: String,
     /// Whoever paused goes on.
     pub resume: String,
+    /// The customer says yes to being measured.
+    pub consent: String,
+    /// The agent takes the call out: it is private.
+    pub private: String,
 }
 
 /// The whole agreement.
@@ -194,23 +149,50 @@ pub struct Charter {
     pub detail: Vec<Group>,
     /// Consent rules, in order.
     pub consent: Vec<ConsentRule>,
-    /// How long scores are kept, days.
-    pub scores_days: u32,
+    /// How a yes or no in the call comes to the box.
+    pub evidence: Evidence,
+    /// How long things are kept.
+    pub retention: Retention,
     /// One for each KPI.
     pub purposes: Vec<Purpose>,
     /// The site's lists, in order: the first is `category_01`.
     pub categories: Vec<Category>,
-    /// The keys of objection and pause.
+    /// The steps of the playbook, in order.
+    pub playbook: Vec<Step>,
+    /// The keys of objection, pause, consent and privacy.
     pub keys: Keys,
+    /// Who answers for it.
+    pub controller: Option<Controller>,
+    /// What was agreed with the representatives.
+    pub agreement: Option<Agreement>,
+    /// Where it holds (ISO 3166: `DE`, `US-CA`).
+    pub places: Vec<String>,
+    /// Who may read what.
+    pub audiences: Vec<Audience>,
+    /// The groups that an agent's own page shows first: at most three of the KPIs.
+    pub shown_to_agents: Vec<Group>,
+    /// Whether supervisors see who the agent was. Only a charter that both sides signed may say so.
+    pub names_agents: bool,
+    /// The share of calls that is listened to, percent.
+    pub sampling_percent: u8,
+    /// What is never measured.
+    pub exclude: Exclude,
+    /// Fewer calls than this make no figure of one agent.
+    pub minimum_calls: u32,
+    /// A metric of which so many contests were upheld, percent, switches itself off.
+    pub contested_off_percent: u8,
+    /// Languages in which the notice is given.
+    pub languages: Vec<Language>,
     /// SHA-256 of the text that was parsed.
     pub digest: [u8; 32],
 }
 
 impl Charter {
-    /// Whether the group is agreed and its purpose not overdue for review on `today`.
+    /// Whether the group is agreed and neither its purpose nor the agreement is overdue on `today`.
     #[must_use]
     pub fn is_active(&self, group: Group, today: Date) -> bool {
-        self.kpis.contains(&group) && self.purposes.iter().any(|purpose| purpose.metric == group && today <= purpose.review_by)
+        let is_agreed = self.agreement.as_ref().and_then(|agreement| agreement.until).is_none_or(|until| today <= until);
+        is_agreed && self.kpis.contains(&group) && self.purposes.iter().any(|purpose| purpose.metric == group && today <= purpose.review_by)
     }
 
     /// Whether the group is agreed, overdue or not.
@@ -238,10 +220,10 @@ impl Charter {
         !self.kpis.is_empty()
     }
 
-    /// What the consent rules say of a call between these numbers.
+    /// The same charter with nothing to measure: what is left of one that its parties did not sign. Signalling goes on.
     #[must_use]
-    pub fn consent(&self, calling: &str, called: &str) -> Decision {
-        consent::decide(&self.consent, calling, called)
+    pub fn standing_down(&self) -> Self {
+        Self { kpis: Vec::new(), detail: Vec::new(), consent: Vec::new(), purposes: Vec::new(), shown_to_agents: Vec::new(), ..self.clone() }
     }
 
     /// The first 64 bits of the digest: how messages name this charter.

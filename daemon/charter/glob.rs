@@ -40,6 +40,12 @@ impl Glob {
     }
 }
 
+impl std::fmt::Display for Glob {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|sign| std::fmt::Write::write_char(formatter, *sign))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -28,8 +28,12 @@ pub const LEAST_WORDS: u32 = 5;
 /// Above this share of lost packets no talk time is given.
 pub const LOSS_PERCENT: u32 = 20;
 
+/// Where analysis was held back, by a pause or because consent came late, for so much of the call that less than this share was heard, no
+/// number is made of the sound.
+pub const HEARD_PERCENT: u32 = 50;
+
 /// Every threshold, with its name in the schema, its unit and its meaning.
-pub const ALL: [(&str, u32, &str, &str); 9] = [
+pub const ALL: [(&str, u32, &str, &str); 10] = [
     ("bridge_ms", BRIDGE_MS, "ms", "pauses shorter than this, within one leg, count as talk"),
     ("non_talk_gap_ms", NON_TALK_GAP_MS, "ms", "gaps longer than this, in which neither leg talks, count as non-talk time"),
     ("backchannel_ms", BACKCHANNEL_MS, "ms", "speech shorter than this, begun while the other talks, is no interruption"),
@@ -39,4 +43,5 @@ pub const ALL: [(&str, u32, &str, &str); 9] = [
     ("words_probability_percent", WORDS_PROBABILITY_PERCENT, "%", "below this mean word probability no number is made of a leg's words"),
     ("least_words", LEAST_WORDS, "words", "with fewer words no number is made of a leg's words"),
     ("loss_percent", LOSS_PERCENT, "%", "above this share of lost packets no talk time is given"),
+    ("heard_percent", HEARD_PERCENT, "%", "where pauses, or consent that came late, leave less than this share of the call, no number is made of the sound"),
 ];

@@ -13,11 +13,12 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::SocketAddr;
 
-use sotto_private::{Call, CallEvent, Datagram, EndCause, Origin, Party, Segment, Side, StreamFacts, Wall};
+use sotto_private::{Call, CallEvent, Datagram, EndCause, Origin, Party, Said, Segment, Side, StreamFacts, Wall};
 
 use crate::limits::{Counters, Limits};
 use crate::media::{Claim, Claims};
 use crate::rtp::{Kind, Sink, kind};
+use crate::consent::ConsentHeader;
 use crate::keys::{Keys, Pressed};
 use crate::stream::Streams;
 use crate::{Fault, FaultKind, IsAgent, Output, sip};
@@ -62,6 +63,8 @@ pub(crate) struct Calls {
     listened: Option<Keys>,
     /// Who is an agent, by the site's rules.
     is_agent: Option<IsAgent>,
+    /// Where the PBX says what the customer said.
+    looked_for: Option<ConsentHeader>,
     /// Calls that ended lately, with the CSeq of their INVITE: a late copy of it opens no second call.
     ended: HashMap<u64, Ended>,
     ended_order: VecDeque<(Wall, u64)>,
@@ -102,6 +105,7 @@ impl Calls {
             referrals: VecDeque::new(),
             listened: None,
             is_agent: None,
+            looked_for: None,
             ended: HashMap::new(),
             ended_order: VecDeque::new(),
             next_call: 1,
@@ -178,15 +182,36 @@ impl Calls {
     }
 
     /// A key of a call was pressed, or a packet of it came; what it completes becomes an event.
-    fn pressed(&mut self, slot: usize, at: Wall, press: impl FnOnce(&mut Keys) -> Option<Pressed>) {
+    fn pressed(&mut self, slot: usize, at: Wall, side: Side, press: impl FnOnce(&mut Keys) -> Option<Pressed>) {
         let Some(listened) = &self.listened else { return };
         let Some(state) = self.slots.get_mut(slot).and_then(Option::as_deref_mut) else { return };
         let call = state.id;
         let Some(pressed) = press(state.keys.get_or_insert_with(|| Box::new(listened.clone()))) else { return };
         self.event(slot, match pressed {
-            Pressed::Objection => CallEvent::Objected { call, at },
-            Pressed::Pause => CallEvent::Paused { call, at },
-            Pressed::Resume => CallEvent::Continued { call, at },
+            Pressed::Objection => CallEvent::Objected { call, at, said: Said::Key },
+            Pressed::Pause => CallEvent::Paused { call, at, said: Said::Key },
+            Pressed::Resume => CallEvent::Continued { call, at, said: Said::Key },
+            Pressed::Consent => CallEvent::Consented { call, at, side: Some(side), said: Said::Key },
+            Pressed::Private => CallEvent::TakenOut { call, at },
+        });
+    }
+
+    pub(crate) fn look_for(&mut self, header: ConsentHeader) {
+        self.looked_for = Some(header).filter(|header| !header.is_empty());
+    }
+
+    /// What a message of a call says of the customer's consent, where it says another thing than before. A yes counts from a peer
+    /// alone, a no from anybody.
+    pub(crate) fn consented(&mut self, slot: usize, at: Wall, message: &sip::Message<'_>, is_peer: bool) {
+        let Some(said) = self.looked_for.as_ref().and_then(|header| header.of(message)) else { return };
+        let Some(state) = self.slots.get_mut(slot).and_then(Option::as_deref_mut) else { return };
+        let call = state.id;
+        if (said && !is_peer) || state.said.replace(said) == Some(said) {
+            return;
+        }
+        self.event(slot, match said {
+            true => CallEvent::Consented { call, at, side: None, said: Said::Header },
+            false => CallEvent::Objected { call, at, said: Said::Header },
         });
     }
 

@@ -20,6 +20,10 @@ pub(crate) enum Pressed {
     Pause,
     /// Whoever paused goes on; nobody pauses any more.
     Resume,
+    /// A party says yes.
+    Consent,
+    /// The call is private.
+    Private,
 }
 
 /// How a key came. Many phones send each key both ways; the way that came first in a call is the one that counts.
@@ -32,7 +36,7 @@ enum Way {
 }
 
 /// What each sequence stands for, in the order in which they are kept.
-const MEANINGS: [Pressed; 3] = [Pressed::Objection, Pressed::Pause, Pressed::Resume];
+const MEANINGS: [Pressed; 5] = [Pressed::Objection, Pressed::Pause, Pressed::Resume, Pressed::Consent, Pressed::Private];
 
 /// The sequences of the charter, and how far each side of one call has come in them.
 #[derive(Clone)]
@@ -56,11 +60,14 @@ impl Keys {
     /// else, is never heard.
     #[must_use]
     pub fn new(objection: &str, pause: &str, resume: &str) -> Self {
-        let sequences = [objection, pause, resume].map(|text| {
-            let codes: Option<Vec<u8>> = text.bytes().map(code).collect();
-            codes.filter(|codes| codes.len() <= KEYS).unwrap_or_default()
-        });
-        Self { sequences: Arc::new(sequences), sides: [Progress::default(); 2] }
+        Self { sequences: Arc::new([objection, pause, resume, "", ""].map(sequence)), sides: [Progress::default(); 2] }
+    }
+
+    /// Also listens for a yes, and for the key that takes a private call out.
+    #[must_use]
+    pub fn with_consent(self, consent: &str, private: &str) -> Self {
+        let [objection, pause, resume, ..] = (*self.sequences).clone();
+        Self { sequences: Arc::new([objection, pause, resume, sequence(consent), sequence(private)]), ..self }
     }
 
     /// Whether there is nothing to listen for.
@@ -89,14 +96,20 @@ impl Keys {
 
     /// A key, as RFC 4733 section 3.2 numbers them: 0 to 9, 10 for `*`, 11 for `#`, 12 to 15 for `A` to `D`. Others are no keys.
     ///
-    /// Only the side that paused can resume: the other cannot undo it.
+    /// Only the side that paused can resume: the other cannot undo it. In a pause nothing else is listened for: a card's number may
+    /// be on its way.
     pub(crate) fn press(&mut self, side: Side, event: u8) -> Option<Pressed> {
         if event > 15 {
             return None;
         }
+        let was_paused = self.sides.iter().any(|side| side.paused);
         let mut complete = None;
         let progress = &mut self.sides[side.index()];
         for ((sequence, matched), meaning) in self.sequences.iter().zip(&mut progress.matched).zip(MEANINGS) {
+            if was_paused && !matches!(meaning, Pressed::Pause | Pressed::Resume) {
+                *matched = 0;
+                continue;
+            }
             *matched = step(sequence, *matched, event);
             if !sequence.is_empty() && usize::from(*matched) == sequence.len() {
                 *matched = 0;
@@ -105,15 +118,20 @@ impl Keys {
         }
         let complete = complete?;
         progress.matched = [0; MEANINGS.len()];
-        let was_paused = self.sides.iter().any(|side| side.paused);
         match complete {
-            Pressed::Objection => return Some(complete),
+            Pressed::Objection | Pressed::Consent | Pressed::Private => return Some(complete),
             Pressed::Pause => self.sides[side.index()].paused = true,
             Pressed::Resume => self.sides[side.index()].paused = false,
         }
         let is_paused = self.sides.iter().any(|side| side.paused);
         (was_paused != is_paused).then_some(complete)
     }
+}
+
+/// A sequence's numbers; empty where the text is none.
+fn sequence(text: &str) -> Vec<u8> {
+    let codes: Option<Vec<u8>> = text.bytes().map(code).collect();
+    codes.filter(|codes| codes.len() <= KEYS).unwrap_or_default()
 }
 
 /// How much of a sequence's beginning is matched after one more key. Without the keys themselves, what was matched says what they were.
@@ -161,7 +179,7 @@ mod tests {
     fn only_the_charters_sequences_are_heard() {
         let mut keys = keys();
         assert_eq!(pressed(&mut keys, Side::Called, "4111111111111111#"), []);
-        assert_eq!(keys.sides[1].matched, [0; 3], "nothing is known of a card number");
+        assert_eq!(keys.sides[1].matched, [0; MEANINGS.len()], "nothing is known of a card number");
         assert_eq!(pressed(&mut keys, Side::Called, "99*9"), [Pressed::Objection]);
         assert_eq!(pressed(&mut keys, Side::Called, "9"), [], "a key counts once");
         assert_eq!(pressed(&mut keys, Side::Calling, "***7"), [Pressed::Pause], "the longest beginning goes on");
@@ -179,6 +197,15 @@ mod tests {
         assert_eq!(pressed(&mut keys, Side::Called, "*7"), []);
         assert_eq!(pressed(&mut keys, Side::Calling, "**8"), [], "the other side pauses still");
         assert_eq!(pressed(&mut keys, Side::Called, "***8"), [Pressed::Resume]);
+    }
+
+    #[test]
+    fn a_yes_and_a_private_call_have_keys_of_their_own_but_in_a_pause() {
+        let mut keys = keys().with_consent("*1", "*0");
+        assert_eq!(pressed(&mut keys, Side::Called, "*1*0*9"), [Pressed::Consent, Pressed::Private, Pressed::Objection]);
+        assert_eq!(pressed(&mut keys, Side::Calling, "*7*9*1*0"), [Pressed::Pause], "a card's number may be on its way");
+        assert_eq!(pressed(&mut keys, Side::Called, "*9"), [], "of either side");
+        assert_eq!(pressed(&mut keys, Side::Calling, "**8*9"), [Pressed::Resume, Pressed::Objection]);
     }
 
     #[test]

@@ -72,6 +72,7 @@
 //! - No bytes make it panic, and no stream of them makes it grow beyond [`Limits`].
 
 mod calls;
+mod consent;
 mod keys;
 mod limits;
 mod line;
@@ -88,6 +89,7 @@ use std::fmt;
 pub use sotto_private::EndCause;
 use sotto_private::{Audio, CallEvent, Datagram, Party, Pcm, Segment, Wall};
 
+pub use consent::ConsentHeader;
 pub use keys::Keys;
 pub use limits::{Counters, Limits, TcpCounters};
 pub use sdp::SdpError;
@@ -184,6 +186,13 @@ impl Dialogs {
     #[must_use]
     pub fn with_agents(mut self, is_agent: IsAgent) -> Self {
         self.calls.tell_agents_by(is_agent);
+        self
+    }
+
+    /// Looks in signalling for the header in which the PBX says what the customer said.
+    #[must_use]
+    pub fn with_consent_header(mut self, header: ConsentHeader) -> Self {
+        self.calls.look_for(header);
         self
     }
 

@@ -202,6 +202,8 @@ impl Tap {
                 CallEvent::Held { .. } => "held".into(),
                 CallEvent::Resumed { .. } => "resumed".into(),
                 CallEvent::Objected { .. } => "objected".into(),
+                CallEvent::Consented { .. } => "consented".into(),
+                CallEvent::TakenOut { .. } => "taken_out".into(),
                 CallEvent::Paused { .. } => "paused".into(),
                 CallEvent::Continued { .. } => "continued".into(),
                 CallEvent::Identified { .. } => "identified".into(),

@@ -20,7 +20,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
-use sotto_private::{CallEvent, Datagram, EndCause, Private, Reply, Segment, Transport, Wall};
+use sotto_private::{CallEvent, Datagram, EndCause, Private, Reply, Said, Segment, Transport, Wall};
 
 pub use metadata::{MetadataError, MetadataFault};
 pub use multipart::{MultipartError, MultipartFault};
@@ -353,6 +353,7 @@ impl Server {
                 calls.describe_session(session.key, media);
             }
         }
+        calls.consented_session(session.key, at, request.message);
         report(session, at, calls);
         let mut response = Response::new(200).line(&format!("Allow: {ALLOW}"));
         session.expires = self.refresh(request, &mut response);
@@ -513,7 +514,7 @@ fn report(session: &mut Session, at: Wall, calls: &mut Calls) {
         calls.session_event(key, CallEvent::Mixed { call, at });
     }
     if std::mem::replace(&mut state.is_paused, is_paused) != is_paused {
-        calls.session_event(key, if is_paused { CallEvent::Paused { call, at } } else { CallEvent::Continued { call, at } });
+        calls.session_event(key, if is_paused { CallEvent::Paused { call, at, said: Said::Recording } } else { CallEvent::Continued { call, at, said: Said::Recording } });
     }
     if !state.is_answered && flows {
         // A session may be set up before the parties speak: only when sound is to flow has anybody answered.

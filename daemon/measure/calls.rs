@@ -4,10 +4,11 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
-use sotto_charter::{Charter, Date, Decision, Group, Parties, Site};
+use sotto_charter::thresholds::HEARD_PERCENT;
+use sotto_charter::{Charter, Consenting, Date, Decision, Group, News, Parties, Register, Site, Standing, Why};
 use sotto_models::vad::Vad;
 use sotto_private::{
-    Audio, CATEGORIES, Call, CallEvent, Consent, EndCause, Findings, Label, Origin, Party, Reason, Side, StreamFacts, Turn, Wall,
+    Audio, CATEGORIES, Call, CallEvent, Consent, EndCause, Findings, Label, Origin, Party, Private, Reason, Said, Side, StreamFacts, Turn, Wall,
 };
 
 use crate::categories::Lists;
@@ -17,6 +18,8 @@ use crate::hearing::{Hearing, Speech};
 use crate::leg::Leg;
 use crate::quality;
 use crate::words::{Answer, Job};
+
+mod consent;
 
 /// How far the work goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +57,8 @@ pub fn agents(site: Arc<Site>) -> Box<dyn Fn(&Party) -> bool + Send> {
 pub enum Output {
     /// A call began.
     Opened(Call, Wall),
+    /// It was decided whether a call may be decoded, and by what evidence.
+    Decided(Call, Wall, Decision),
     /// Speech that wants to be words.
     Turn(Job),
     /// A call is over; this is all there is to say.
@@ -64,6 +69,9 @@ pub enum Output {
 pub struct Measure {
     charter: Arc<Charter>,
     site: Arc<Site>,
+    register: Arc<Register>,
+    /// Draws the spot checks.
+    seed: u64,
     vad: Option<Vad>,
     depth: Depth,
     lists: Lists,
@@ -81,6 +89,8 @@ impl Measure {
             lists: Lists::new(&charter),
             charter,
             site,
+            register: Arc::new(Register::default()),
+            seed: 0,
             vad,
             depth,
             calls: HashMap::default(),
@@ -90,24 +100,33 @@ impl Measure {
         }
     }
 
+    /// Draws the spot checks by `seed`, which nobody can guess.
+    #[must_use]
+    pub fn with_seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
     /// What happened to a call. `today` is the day on the pipeline's clock: a purpose past its review stops.
     pub fn event(&mut self, event: CallEvent, today: Date) {
         match event {
             CallEvent::Offered { call, at, calling, called, origin, continues } => {
                 self.outputs.push_back(Output::Opened(call, at));
-                self.calls.insert(call, State::new(at, calling, called, origin, continues, today));
+                let is_drawn = self.charter.is_drawn(consent::lot(self.seed, call));
+                self.calls.insert(call, State::new(at, calling, called, origin, continues, today, is_drawn));
             }
             CallEvent::Ringing { call, at } => self.with(call, |state, _| {
                 state.ringing.get_or_insert(at);
             }),
-            CallEvent::Answered { call, at, called } => self.with(call, |state, terms| state.answer(at, called, terms)),
-            CallEvent::Identified { call, calling, called, .. } => self.with(call, |state, terms| state.identify(calling, called, terms)),
+            CallEvent::Answered { call, at, called } => self.decide(call, at, |state, terms| state.answer(at, called, terms)),
+            CallEvent::Identified { call, at, calling, called } => self.decide(call, at, |state, terms| state.identify(at, calling, called, terms)),
             CallEvent::Mixed { call, .. } => self.with(call, |state, _| state.is_mixed = true),
             CallEvent::Held { call, at } => self.with(call, |state, _| state.hold(at)),
             CallEvent::Resumed { call, at } => self.with(call, |state, _| state.resume(at)),
-            CallEvent::Objected { call, .. } => self.with(call, |state, _| state.object()),
-            CallEvent::Paused { call, at } => self.with(call, |state, _| state.pause(at)),
-            CallEvent::Continued { call, at } => self.with(call, |state, _| state.go_on(at)),
+            CallEvent::Objected { call, at, said } => self.decide(call, at, |state, terms| state.hear(at, News::No(consent::no(said)), terms)),
+            CallEvent::Consented { call, at, side, said } => self.decide(call, at, |state, terms| state.agree(at, side, said, terms)),
+            CallEvent::TakenOut { call, at } => self.decide(call, at, |state, terms| state.hear(at, News::Private, terms)),
+            CallEvent::Paused { call, at, said } => self.with(call, |state, _| state.pause(at, Brake::of(said))),
+            CallEvent::Continued { call, at, said } => self.with(call, |state, _| state.go_on(at, Brake::of(said))),
             CallEvent::Ended { call, at, cause, streams } => {
                 let mut turns = Vec::new();
                 self.with(call, |state, _| state.end(call, at, cause, streams, &mut turns));
@@ -123,7 +142,7 @@ impl Measure {
             self.counters.frames_dropped += 1;
             return;
         };
-        let is_paused = state.paused_since.is_some();
+        let is_paused = state.brakes != 0;
         let Some(hearing) = state.hearing.as_mut().filter(|hearing| hearing.wants_sound && !is_paused) else {
             self.counters.frames_dropped += 1;
             return;
@@ -198,8 +217,15 @@ impl Measure {
 
     fn with(&mut self, call: Call, change: impl FnOnce(&mut State, &TermsInForce<'_>)) {
         if let Some(state) = self.calls.get_mut(&call) {
-            change(state, &TermsInForce { charter: &self.charter, site: &self.site });
+            change(state, &TermsInForce { charter: &self.charter, site: &self.site, register: &self.register });
         }
+    }
+
+    /// What bears on consent: each decision is told, with its evidence.
+    fn decide(&mut self, call: Call, at: Wall, change: impl FnOnce(&mut State, &TermsInForce<'_>) -> Option<Decision>) {
+        let mut decision = None;
+        self.with(call, |state, terms| decision = change(state, terms));
+        self.outputs.extend(decision.map(|decision| Output::Decided(call, at, decision)));
     }
 
     fn hand_out(&mut self, call: Call, turns: Vec<Turn>) {
@@ -216,7 +242,7 @@ impl Measure {
     fn finish_if_done(&mut self, call: Call) {
         let is_done = self.calls.get(&call).is_some_and(|state| state.ended.is_some() && state.turns_out == 0);
         if let Some(state) = is_done.then(|| self.calls.remove(&call)).flatten()
-            && let Some(findings) = state.findings(call, &self.charter, &self.lists)
+            && let Some(findings) = state.findings(call, &self.charter, &self.register, &self.lists)
         {
             self.outputs.push_back(Output::Findings(Box::new(findings)));
         }
@@ -246,6 +272,7 @@ impl Hasher for ByNumber {
 struct TermsInForce<'a> {
     charter: &'a Charter,
     site: &'a Site,
+    register: &'a Register,
 }
 
 /// One call.
@@ -256,18 +283,22 @@ struct State {
     continues: Option<Call>,
     calling: Party,
     called: Party,
+    /// The called number as it was dialled.
+    dialled: Private<String>,
     /// Both parties are in the calling side's stream.
     is_mixed: bool,
     today: Date,
     label: Label,
     team: Option<u16>,
     line: Option<u16>,
-    consent: Consent,
+    consenting: Consenting,
     answered: Option<Wall>,
     held_since: Option<Wall>,
     holds: Vec<(Wall, Wall)>,
     hold_count: u32,
     paused_since: Option<Wall>,
+    /// Who holds analysis back, by [`Brake`].
+    brakes: u8,
     paused_micros: i64,
     hearing: Option<Hearing>,
     turns_out: usize,
@@ -278,12 +309,13 @@ struct State {
 const MOST_HOLDS: usize = 1_000;
 
 impl State {
-    fn new(offered: Wall, calling: Party, called: Party, origin: Origin, continues: Option<Call>, today: Date) -> Self {
+    fn new(offered: Wall, calling: Party, called: Party, origin: Origin, continues: Option<Call>, today: Date, is_drawn: bool) -> Self {
         Self {
             offered,
             ringing: None,
             origin,
             continues,
+            dialled: called.user.clone(),
             calling,
             called,
             is_mixed: false,
@@ -291,76 +323,17 @@ impl State {
             label: Label::Unlabelled,
             team: None,
             line: None,
-            consent: Consent::Unknown,
+            consenting: Consenting::new(is_drawn),
             answered: None,
             held_since: None,
             holds: Vec::new(),
             hold_count: 0,
             paused_since: None,
+            brakes: 0,
             paused_micros: 0,
             hearing: None,
             turns_out: 0,
             ended: None,
-        }
-    }
-
-    fn answer(&mut self, at: Wall, called: Option<Party>, terms: &TermsInForce<'_>) {
-        if self.answered.is_some() {
-            return;
-        }
-        self.answered = Some(at);
-        self.listen(at, called, terms);
-    }
-
-    /// The parties came to be known late, or one of them changed. A call that is labelled stays so: its numbers are of those who began
-    /// it. Consent must cover whoever speaks; where it does not, what was heard is dropped.
-    fn identify(&mut self, calling: Party, called: Party, terms: &TermsInForce<'_>) {
-        let is_covered = terms.charter.consent(calling.user.expose(), called.user.expose());
-        if self.hearing.is_some() && !matches!(is_covered, Decision::Given(_)) {
-            (self.hearing, self.consent) = (None, Consent::Unknown);
-        }
-        if self.label != Label::Unlabelled || self.consent == Consent::Refused {
-            return;
-        }
-        (self.calling, self.called) = (calling, called);
-        let Some(answered) = self.answered else { return };
-        match &mut self.hearing {
-            Some(hearing) => {
-                self.line = self.line.or_else(|| terms.site.line(self.called.identity()));
-                (self.label, self.team) = label(terms, self.origin, &self.calling, &self.called);
-                hearing.label = self.label;
-            }
-            None => self.listen(answered, None, terms),
-        }
-    }
-
-    /// Who is who, and whether their sound may be decoded.
-    fn listen(&mut self, at: Wall, called: Option<Party>, terms: &TermsInForce<'_>) {
-        let called_number = self.called.user.expose().clone();
-        let called_number = sotto_private::Private::new(called_number);
-        self.line = terms.site.line(self.called.identity());
-        if let Some(called) = called {
-            self.called = called;
-        }
-        (self.label, self.team) = label(terms, self.origin, &self.calling, &self.called);
-        self.consent = match terms.charter.consent(self.calling.user.expose(), called_number.expose()) {
-            Decision::Given(_) => Consent::Given,
-            Decision::AwaitingEvidence(_) | Decision::NoRule => Consent::Unknown,
-        };
-        if self.consent == Consent::Given {
-            let active = |group: Group| terms.charter.is_active(group, self.today);
-            let wants_words = Group::ALL.into_iter().any(|group| group.needs_words() && active(group))
-                || (active(Group::TalkBalance) && terms.charter.has_detail(Group::TalkBalance));
-            self.hearing = Some(Hearing {
-                answered: at,
-                label: self.label,
-                wants_sound: Group::ALL.into_iter().any(active),
-                wants_words,
-                legs: [None, None],
-                unsupported: [0; 2],
-                speech: [Speech::default(), Speech::default()],
-                categories: [false; CATEGORIES],
-            });
         }
     }
 
@@ -379,26 +352,6 @@ impl State {
         }
     }
 
-    /// A party objected: what was heard so far is dropped, and nothing more is decoded. Signalling metrics stay.
-    fn object(&mut self) {
-        self.consent = Consent::Refused;
-        self.hearing = None;
-    }
-
-    /// Until it goes on, packets are dropped before decoding.
-    fn pause(&mut self, at: Wall) {
-        if self.paused_since.is_none() {
-            self.paused_since = Some(at);
-        }
-    }
-
-    fn go_on(&mut self, at: Wall) {
-        if let Some(since) = self.paused_since.take() {
-            let since = since.max(self.answered.unwrap_or(at));
-            self.paused_micros += at.since(since).max(0);
-        }
-    }
-
     /// The part of the answered time in which analysis was not paused.
     fn unpaused(&self, duration_ms: i64) -> f64 {
         1.0 - (self.paused_micros as f64 / 1_000.0 / duration_ms.max(1) as f64).clamp(0.0, 1.0)
@@ -406,7 +359,7 @@ impl State {
 
     fn end(&mut self, call: Call, at: Wall, cause: EndCause, mut streams: [Option<StreamFacts>; 2], turns: &mut Vec<Turn>) {
         self.resume(at);
-        self.go_on(at);
+        self.end_pauses(at);
         if let Some(hearing) = &mut self.hearing {
             for (stream, unsupported) in streams.iter_mut().zip(hearing.unsupported) {
                 if let Some(stream) = stream {
@@ -422,7 +375,7 @@ impl State {
         self.ended = Some((at, cause, streams));
     }
 
-    fn findings(self, call: Call, charter: &Charter, lists: &Lists) -> Option<Findings> {
+    fn findings(self, call: Call, charter: &Charter, register: &Register, lists: &Lists) -> Option<Findings> {
         let (ended, cause, streams) = self.ended?;
         let hold_micros = self.holds.iter().map(|(from, to)| to.since(*from)).sum();
         let sides = sides(self.label);
@@ -445,19 +398,21 @@ impl State {
             origin: self.origin,
             continues: self.continues,
             label: self.label,
-            consent: self.consent,
+            consent: self.consent(),
+            agent: self.agent().and_then(|agent| register.mark(agent.identity())).map(|mark| mark.0),
             team: self.team,
             line: self.line,
             codec,
             streams,
             quality,
             scored_fraction: 0.0,
+            unpaused: 1.0,
             talk: None,
             interruptions: None,
             silence: None,
             keywords: None,
         };
-        let Some(answered) = self.answered else { return Some(findings) };
+        let Some(answered) = self.answered.filter(|_| !matches!(findings.consent, Consent::Excluded | Consent::NotSampled)) else { return Some(findings) };
         let call = Heard {
             duration: ended.since(answered) / 1_000,
             holds: self.holds.iter().map(|(from, to)| (from.since(answered) / 1_000, to.since(answered) / 1_000)).collect(),
@@ -465,10 +420,14 @@ impl State {
             hearing: self.hearing.as_ref(),
             is_mixed: self.is_mixed,
         };
-        findings.scored_fraction = call.scored_fraction() * self.unpaused(call.duration);
+        findings.unpaused = self.unpaused(call.duration);
+        findings.scored_fraction = call.scored_fraction() * findings.unpaused;
+        let is_paused = findings.unpaused * 100.0 < f64::from(HEARD_PERCENT);
         let group = |group: Group| {
-            let blocked = if self.consent != Consent::Given {
+            let blocked = if self.consent() != Consent::Given {
                 Some(Reason::Consent)
+            } else if is_paused {
+                Some(Reason::Paused)
             } else if self.is_mixed && group != Group::Silence {
                 // Who spoke cannot be told; that nobody did, can.
                 Some(Reason::Mixed)
@@ -484,6 +443,26 @@ impl State {
         findings.silence = group(Group::Silence).map(|blocked| call.silence(blocked));
         findings.keywords = group(Group::Keywords).map(|blocked| call.keywords(lists, self.label, blocked));
         Some(findings)
+    }
+}
+
+/// Who may hold analysis back. Each lets go for itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Brake {
+    /// A party, by the charter's key.
+    Key = 1,
+    /// The recording session's preference.
+    Recording = 2,
+    /// The agent, on the box.
+    Agent = 4,
+}
+
+impl Brake {
+    const fn of(said: Said) -> Self {
+        match said {
+            Said::Recording => Self::Recording,
+            Said::Key | Said::Header => Self::Key,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! From what was heard of one call to its numbers, each with how sure it is or why it is not known.
 
+use sotto_charter::Group;
 use sotto_charter::thresholds::{INTERRUPTION_JITTER_MS, LEAST_WORDS, LOSS_PERCENT, WORDS_PROBABILITY_PERCENT};
 use sotto_private::{
     CATEGORIES, Estimate, Interruptions, Keywords, Label, LegTalk, Measured, Reason, Side, Silence, StreamFacts, TalkBalance,
@@ -208,6 +209,18 @@ pub(crate) fn unlabelled(streams: &[Option<StreamFacts>; 2]) -> Reason {
         0 => Reason::NoAudio,
         1 => Reason::OneLegged,
         _ => Reason::Unlabelled,
+    }
+}
+
+/// The probability that a group's numbers lie within their margins; `None` for a group that this version does not compute.
+#[must_use]
+pub const fn confidence_of(group: Group) -> Option<f64> {
+    match group {
+        Group::TalkBalance => Some(confidence::TALK_BALANCE),
+        Group::Interruptions => Some(confidence::INTERRUPTIONS),
+        Group::Silence => Some(confidence::SILENCE),
+        Group::Keywords => Some(confidence::KEYWORDS),
+        _ => None,
     }
 }
 

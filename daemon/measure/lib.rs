@@ -26,4 +26,5 @@ mod words;
 pub use calls::{Counters, Depth, Measure, Output, agents};
 pub use decode::decode_stream;
 pub use digest::decoded_digest;
+pub use evaluate::confidence_of;
 pub use words::{Answer, Job, Recogniser};

@@ -192,6 +192,17 @@ pub enum EndCause {
     Evicted,
 }
 
+/// How a party's will came to be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Said {
+    /// By a key of the charter.
+    Key,
+    /// By the SIP header that the charter names.
+    Header,
+    /// By the recording session's preference (RFC 7866 section 6.2.2).
+    Recording,
+}
+
 /// What happened to a call. Within a call, events and audio come in the order of time.
 #[derive(Debug)]
 pub enum CallEvent {
@@ -258,8 +269,28 @@ pub enum CallEvent {
         /// When.
         at: Wall,
     },
-    /// A party pressed the charter's own key of objection. Which digits these are never leaves `dialog`.
+    /// A party objected. Which digits the charter's key is made of never leaves `dialog`.
     Objected {
+        /// The call.
+        call: Call,
+        /// When.
+        at: Wall,
+        /// How.
+        said: Said,
+    },
+    /// A party said yes.
+    Consented {
+        /// The call.
+        call: Call,
+        /// When.
+        at: Wall,
+        /// Whose key it was; `None` where the PBX says so of the customer.
+        side: Option<Side>,
+        /// How.
+        said: Said,
+    },
+    /// A party pressed the key that takes a private call out.
+    TakenOut {
         /// The call.
         call: Call,
         /// When.
@@ -271,13 +302,17 @@ pub enum CallEvent {
         call: Call,
         /// When.
         at: Wall,
+        /// How.
+        said: Said,
     },
-    /// The pause is over.
+    /// The pause is over, of those that were asked for in this way.
     Continued {
         /// The call.
         call: Call,
         /// When.
         at: Wall,
+        /// How.
+        said: Said,
     },
     /// The call is over; nothing more of it comes.
     Ended {
@@ -314,6 +349,8 @@ impl CallEvent {
             | Self::Held { call, .. }
             | Self::Resumed { call, .. }
             | Self::Objected { call, .. }
+            | Self::Consented { call, .. }
+            | Self::TakenOut { call, .. }
             | Self::Paused { call, .. }
             | Self::Continued { call, .. }
             | Self::Ended { call, .. } => *call,
@@ -332,6 +369,8 @@ impl CallEvent {
             | Self::Held { at, .. }
             | Self::Resumed { at, .. }
             | Self::Objected { at, .. }
+            | Self::Consented { at, .. }
+            | Self::TakenOut { at, .. }
             | Self::Paused { at, .. }
             | Self::Continued { at, .. }
             | Self::Ended { at, .. } => *at,

@@ -65,7 +65,7 @@ pub enum Label {
     Unlabelled,
 }
 
-/// What the charter's consent rules say of a call.
+/// Where a call stands by the charter's consent rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Consent {
     /// A rule covers the call.
@@ -74,6 +74,10 @@ pub enum Consent {
     Refused,
     /// No rule covers the call, or the evidence that its rule asks for is not there.
     Unknown,
+    /// It is never measured: the charter's list, or a private call.
+    Excluded,
+    /// It is not among the spot checks.
+    NotSampled,
 }
 
 /// Everything found out about one call. Arrays of two hold the agent's value first, then the customer's.
@@ -104,6 +108,8 @@ pub struct Findings {
     pub label: Label,
     /// Whether the charter's rules allowed decoding.
     pub consent: Consent,
+    /// A keyed hash of the agent's identity, where it is known who that is and there is a key.
+    pub agent: Option<[u8; 16]>,
     /// Ordinal of the team in the site's list.
     pub team: Option<u16>,
     /// Ordinal of the line that was called, in the site's list.
@@ -116,6 +122,8 @@ pub struct Findings {
     pub quality: [Measured<f64>; 2],
     /// The part of the answered time of both legs that was really analysed, 0..1.
     pub scored_fraction: f64,
+    /// The part of the answered time in which nothing held analysis back: no pause, and consent was there. 0..1.
+    pub unpaused: f64,
     /// Group talk_balance; `None` where the charter does not name it.
     pub talk: Option<TalkBalance>,
     /// Group interruptions.

@@ -25,7 +25,7 @@ mod opus;
 mod reply;
 mod words;
 
-pub use call::{Call, CallEvent, Codec, EndCause, FarEnd, Origin, Party, Side, StreamFacts};
+pub use call::{Call, CallEvent, Codec, EndCause, FarEnd, Origin, Party, Said, Side, StreamFacts};
 pub use findings::{
     CATEGORIES, Consent, Estimate, Findings, Interruptions, Keywords, Label, LegTalk, Measured, Reason, Silence, TalkBalance,
 };

@@ -55,12 +55,16 @@ fn outcome(findings: &Findings) -> Outcome {
         EndCause::SameCall => return Outcome::Excluded,
         _ => {}
     }
+    if findings.consent == Consent::Excluded {
+        return Outcome::Excluded;
+    }
     if findings.answered.is_none() {
         // A call that was still ringing when the box was stopped might have been answered: nobody knows.
         return if findings.cause == EndCause::Stopped { Outcome::Interrupted } else { Outcome::Unanswered };
     }
     match findings.cause {
         EndCause::CaptureEnded | EndCause::Stopped => Outcome::Interrupted,
+        _ if findings.consent == Consent::NotSampled => Outcome::NotSampled,
         _ if signalling_only(findings).is_some() => Outcome::SignallingOnly,
         _ => Outcome::Scored,
     }
@@ -75,7 +79,9 @@ fn signalling_only(findings: &Findings) -> Option<Reason> {
         return None;
     }
     let any = |is_it: fn(&StreamFacts) -> bool| findings.streams.iter().flatten().any(is_it);
-    Some(if any(|stream| stream.encrypted > 0) {
+    Some(if findings.unpaused <= 0.0 {
+        Reason::Paused
+    } else if any(|stream| stream.encrypted > 0) {
         Reason::Encrypted
     } else if any(|stream| stream.undecodable > 0) {
         Reason::CodecUnsupported
@@ -86,7 +92,7 @@ fn signalling_only(findings: &Findings) -> Option<Reason> {
 
 fn score(findings: &Findings, call: CallId, answered: Wall, outcome: Outcome, terms: Terms<'_>) -> Score {
     let charter = terms.charter;
-    let expires = terms.made.millis().saturating_add(i64::from(charter.scores_days) * 86_400_000);
+    let expires = terms.made.millis().saturating_add(i64::from(charter.retention.scores_days) * 86_400_000);
     let mut score = Score::new(
         call,
         millis(findings.offered),

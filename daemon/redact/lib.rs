@@ -17,9 +17,13 @@
 //!
 //! No public function here returns a private type; `README.md` is the contract in plain words.
 
+mod consent;
 mod gate;
+mod pseudonym;
 mod quantize;
 mod sealed;
 
+pub use consent::{agent, decided};
+pub use pseudonym::Pseudonyms;
 pub use gate::{Terms, gate, gauges, opening};
 pub use sealed::Sealed;

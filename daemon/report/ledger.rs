@@ -1,6 +1,7 @@
 //! What the ledger is told of a call.
 
-use crate::{CallId, Millis, Outcome, Reason, Score};
+use crate::field::names;
+use crate::{CallId, Id, Millis, Outcome, Reason, Score};
 
 /// A call began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,4 +21,67 @@ pub struct Closing {
     pub reason: Option<Reason>,
     /// Its score, where it has one.
     pub score: Option<Score>,
+}
+
+names! {
+    /// Whether a call may be decoded.
+    Standing {
+        /// It may.
+        Given "given",
+        /// Nothing says that it may.
+        Unknown "unknown",
+        /// Somebody said no, in the call.
+        Refused "refused",
+        /// It is never measured.
+        Excluded "excluded",
+        /// It was not drawn.
+        NotSampled "not_sampled",
+    }
+}
+
+names! {
+    /// What a consent decision rests on.
+    Evidence {
+        /// An announcement, by the charter's rule.
+        Announced "announced",
+        /// The customer's yes, by SIP header.
+        YesByHeader "yes_by_header",
+        /// The customer's yes, by key.
+        YesByKey "yes_by_key",
+        /// No rule covers the call.
+        NoRule "no_rule",
+        /// A yes was asked for and not heard.
+        NoYes "no_yes",
+        /// The agent has not acknowledged this version.
+        NotAcknowledged "not_acknowledged",
+        /// The objection key.
+        ObjectionByKey "objection_by_key",
+        /// A no by SIP header.
+        NoByHeader "no_by_header",
+        /// A number of the charter's list.
+        ExcludedNumber "excluded_number",
+        /// A line of the charter's list.
+        ExcludedLine "excluded_line",
+        /// An agent of the charter's list, or one who objected.
+        ExcludedAgent "excluded_agent",
+        /// The private key.
+        PrivateByKey "private_by_key",
+        /// Spot checks: it was not drawn.
+        NotDrawn "not_drawn",
+    }
+}
+
+/// A consent decision, for the audit chain: which rule, which evidence, and no content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// The call.
+    pub call: CallId,
+    /// When.
+    pub at: Millis,
+    /// Where the call stands.
+    pub standing: Standing,
+    /// By what evidence.
+    pub evidence: Evidence,
+    /// The charter's rule, by its ordinal; the rule names the notice.
+    pub rule: Option<Id>,
 }

@@ -14,6 +14,6 @@ mod score;
 
 pub use field::{Direction, EndCause, Field, Group, MediaCodec, Outcome, Reason};
 pub use id::{CallId, Fingerprint, Id, IdError, Millis};
-pub use ledger::{Closing, Opening};
+pub use ledger::{Closing, Decided, Evidence, Opening, Standing};
 pub use quantity::{Kind, Quantity, QuantityError};
 pub use score::{Score, Use, ValidatedOn};

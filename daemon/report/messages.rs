@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::field::names;
-use crate::{Fingerprint, Millis, Outcome, Reason};
+use crate::{CallId, Fingerprint, Millis, Outcome, Reason};
 
 names! {
     /// Whether the box's uplink is connected.
@@ -73,6 +73,12 @@ pub struct Health {
     /// Seconds since the tap last wrote its gauges; absent before it ever did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tap_age_s: Option<u64>,
+    /// Number of the last entry of the audit chain; absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audit_seq: Option<u64>,
+    /// First 64 bits of its hash: whoever keeps both finds out later whether the chain's end was cut off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audit_hash: Option<Fingerprint>,
     /// What the tap says of itself.
     #[serde(flatten)]
     pub tap: Gauges,
@@ -112,6 +118,15 @@ pub struct Gauges {
     /// Seconds of sound decoded.
     #[serde(default)]
     pub audio_s: u64,
+}
+
+/// `call/withdrawn`: the score of a call must go wherever it is. Contest, erasure and objection look the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Withdrawn {
+    /// Version of this shape.
+    pub v: u32,
+    /// The call.
+    pub call: CallId,
 }
 
 /// `coverage`, retained: the ledger. `calls_seen` is the sum of the outcomes.

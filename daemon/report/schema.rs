@@ -24,6 +24,8 @@ pub fn all(thresholds: &[Threshold]) -> Vec<(&'static str, Value)> {
         ("health", health()),
         ("coverage", coverage()),
         ("call-score", score(thresholds)),
+        ("call-withdrawn", withdrawn()),
+        ("notice", notice()),
     ]
 }
 
@@ -100,6 +102,7 @@ fn birth() -> Value {
 fn health() -> Value {
     let mut properties = about();
     properties.insert("ts_ms".to_owned(), millis("When."));
+    properties.insert("audit_hash".to_owned(), fingerprint("First 64 bits of that entry's hash: keep both, and `sotto audit verify --anchor` finds a chain that was cut off or written anew."));
     let counts = [
         ("connection", "Counts connections."),
         ("backlog", "Rows that wait for their PUBACK."),
@@ -110,6 +113,7 @@ fn health() -> Value {
         ("no_subscriber", "Acknowledgements that said nobody subscribes; the rows stay."),
         ("invalid_rows", "Rows whose content did not hold when read again; kept back."),
         ("tap_age_s", "Seconds since the tap wrote its numbers."),
+        ("audit_seq", "Number of the last entry of the audit chain."),
         ("calls_open", "Calls running now."),
         ("packets", "Packets seen."),
         ("packets_dropped", "Packets that the kernel dropped."),
@@ -135,6 +139,29 @@ fn coverage() -> Value {
         properties.insert(key.to_owned(), count("Calls."));
     }
     object("coverage", "The ledger: calls_seen is the sum of the outcomes; retained.", properties, ["ts_ms", "hour_ms", "calls_seen", "scored", "open"])
+}
+
+fn withdrawn() -> Value {
+    let mut properties = about();
+    properties.extend([
+        ("v".to_owned(), json!({"const": 1, "description": "Version of this shape; fields are only added."})),
+        ("call".to_owned(), json!({"type": "string", "pattern": CALL_ID, "description": "The call whose score must go, wherever it is."})),
+    ]);
+    object("call/withdrawn", "A score was contested, erased or objected to: delete it. Which of them it was is not said.", properties, ["v", "call"])
+}
+
+/// The one message with text in it: what the site's own charter says, written by the uplink, which never had anything of a call but scores.
+fn notice() -> Value {
+    let text = |language: &str| json!({"type": "string", "pattern": "^# ", "maxLength": 65_536, "description": format!("The notice in {language}, Markdown, from the charter in force.")});
+    let mut properties = about();
+    properties.extend([
+        ("v".to_owned(), json!({"const": 1, "description": "Version of this shape; fields are only added."})),
+        ("ts_ms".to_owned(), millis("When it was written.")),
+        ("charter".to_owned(), fingerprint("The charter that it tells of.")),
+        ("text_en".to_owned(), text("English")),
+        ("text_de".to_owned(), text("German")),
+    ]);
+    object("notice", "What is measured of whom, why, who sees it, how long, and what people can do; retained.", properties, ["v", "ts_ms", "charter"])
 }
 
 /// What every message repeats of its topic.

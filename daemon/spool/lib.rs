@@ -37,8 +37,11 @@ mod error;
 mod ledger;
 mod open;
 mod outbox;
+mod people;
 mod retention;
+mod rights;
 mod view;
+mod withdraw;
 
 #[cfg(test)]
 mod tests;
@@ -48,6 +51,9 @@ use rusqlite::{Connection, TransactionBehavior};
 pub use error::SpoolError;
 pub use ledger::Batch;
 pub use outbox::{DeadLetter, Entry};
+pub use people::{Known, MeasuredCall, People, Wish};
+pub use rights::audit::{Act, Anchor, Doing, Fault, Record, Subject};
+pub use rights::{Contest, ContestError, ContestReason, Egress, Resolution, Rights, Withdrawal};
 pub use view::{Backlog, TapGauges, View};
 
 /// One process's write connection to the spool. It reads as a [`View`].

@@ -2,11 +2,12 @@
 
 use serde_json::json;
 use sotto_capture::{Channels, Trust, Tunnel};
-use sotto_charter::{AgentBasis, Charter, ConsentRule, CustomerBasis, Keys};
+use sotto_charter::{AgentBasis, Charter, ConsentRule, CustomerBasis, Keys, day_of};
 
 use crate::End;
-use crate::config::{Places, credential};
+use crate::config::{ConfigError, Places, credential};
 use crate::load::{Loaded, Models, fingerprint};
+use crate::pipeline::wall_clock;
 
 /// Flags of `sotto check`.
 #[derive(clap::Args)]
@@ -14,6 +15,9 @@ pub(crate) struct Arguments {
     /// One JSON object instead of text.
     #[arg(long)]
     json: bool,
+    /// Exit 0 where the box would start, even if the charter is not signed or its agreement has ended: it measures nothing then but the line.
+    #[arg(long)]
+    starting: bool,
 }
 
 /// Runs it: exit 0 where tap and uplink would start, 78 where they would not.
@@ -24,7 +28,7 @@ pub(crate) fn run(places: &Places, arguments: &Arguments) -> Result<(), End> {
         crate::uplink::broker(uplink)?;
         credential("mqtt-password").map_err(End::bad_configuration)?;
     }
-    let Loaded { config, charter } = &loaded;
+    let Loaded { config, charter, .. } = &loaded;
     if arguments.json {
         let purposes: Vec<_> = agreed(charter)
             .map(|purpose| {
@@ -53,16 +57,46 @@ pub(crate) fn run(places: &Places, arguments: &Arguments) -> Result<(), End> {
             "lines": config.site.lines(),
             "categories": charter.categories.len(),
             "consent_rules": charter.consent.len(),
-            "consent_rules_waiting_for_evidence": charter.consent.iter().filter(|rule| waits(rule)).count(),
+            "consent_rules_by_yes": charter.consent.iter().filter(|rule| waits(rule)).count(),
             "keys": pressed(&charter.keys).map(|(name, keys, _)| (name.to_owned(), keys.into())).collect::<serde_json::Map<_, _>>(),
-            "scores_days": charter.scores_days,
+            "scores_days": charter.retention.scores_days,
+            "sampling_percent": charter.sampling_percent,
+            "places": charter.places,
+            "approval": approval(&loaded),
+            "rules": charter.profile.rules(&charter.places).map(|rule| json!({"row": rule.row, "rule": rule.says, "source": rule.source})).collect::<Vec<_>>(),
             "purposes": purposes,
         });
         println!("{report}");
     } else {
         print(&loaded, &models);
     }
-    Ok(())
+    match stops_measuring(places, &loaded) {
+        Some(why) if !arguments.starting => Err(End::bad_configuration(why)),
+        Some(why) => {
+            eprintln!("sotto: {why}");
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}
+
+/// Why nothing would be measured though the charter says so; the box itself runs.
+fn stops_measuring(places: &Places, loaded: &Loaded) -> Option<ConfigError> {
+    const RULE: &str = "nothing is measured without approval: BetrVG 87(1) no. 6; GDPR 88";
+    if let Some(unsigned) = &loaded.unsigned {
+        return Some(ConfigError::of_charter(&places.charter, 0, format!("{unsigned} [{RULE}]")));
+    }
+    let agreement = loaded.charter.agreement.as_ref()?;
+    let until = agreement.until.filter(|until| day_of(wall_clock().micros) > *until)?;
+    Some(ConfigError::of_charter(&places.charter, agreement.line, format!("the agreement ended on {until} [{RULE}]")))
+}
+
+fn approval(loaded: &Loaded) -> String {
+    match (&loaded.config.approval, &loaded.unsigned) {
+        (None, _) => "not required".to_owned(),
+        (Some(_), None) => "signed by the employer and the representatives".to_owned(),
+        (Some(_), Some(why)) => why.to_string(),
+    }
 }
 
 fn agreed(charter: &Charter) -> impl Iterator<Item = &sotto_charter::Purpose> {
@@ -75,19 +109,22 @@ fn pressed(keys: &Keys) -> impl Iterator<Item = (&'static str, &str, &'static st
         ("objection", keys.objection.as_str(), "objects: nothing of the call is measured"),
         ("pause", keys.pause.as_str(), "pauses: nothing is measured meanwhile"),
         ("resume", keys.resume.as_str(), "goes on; only who paused can"),
+        ("consent", keys.consent.as_str(), "says yes, if it is the customer"),
+        ("private", keys.private.as_str(), "takes the call out: it is private"),
     ];
     all.into_iter().filter(|(_, keys, _)| !keys.is_empty())
 }
 
-/// Whether a rule asks for evidence that nothing brings to this box yet.
+/// Whether a rule asks for a yes: its calls are decoded from then on.
 fn waits(rule: &ConsentRule) -> bool {
     rule.customer == CustomerBasis::Given || rule.agent == AgentBasis::Acknowledged
 }
 
 fn print(loaded: &Loaded, models: &Models) {
-    let Loaded { config, charter } = loaded;
+    let Loaded { config, charter, .. } = loaded;
     println!("site {}, node {}", config.site_id, config.node);
-    println!("charter {} ({}), profile {}, scores kept {} days", charter.version, fingerprint(&charter.digest), charter.profile.name(), charter.scores_days);
+    println!("charter {} ({}), profile {}, scores kept {} days", charter.version, fingerprint(&charter.digest), charter.profile.name(), charter.retention.scores_days);
+    println!("approval: {}", approval(loaded));
     match models.fingerprint {
         Some(digest) => println!("models {} ({digest}): every hash holds", config.pack),
         None => println!("models: none are needed"),
@@ -115,9 +152,13 @@ fn print(loaded: &Loaded, models: &Models) {
     }
     for (ordinal, rule) in charter.consent.iter().enumerate().filter(|(_, rule)| waits(rule)) {
         println!(
-            "  rule {} waits for evidence that this version cannot receive ({}): its calls are not decoded",
+            "  rule {}: not decoded before {}",
             ordinal + 1,
-            if rule.customer == CustomerBasis::Given { "a yes in the call" } else { "the agent's acknowledgement" }
+            match (rule.customer, rule.agent) {
+                (CustomerBasis::Given, AgentBasis::Acknowledged) => "the customer's yes in the call and the agent's acknowledgement of this version",
+                (CustomerBasis::Given, AgentBasis::Agreement) => "the customer's yes in the call",
+                (CustomerBasis::Notice, _) => "the agent's acknowledgement of this version",
+            }
         );
     }
     for (_, keys, what) in pressed(&charter.keys) {
@@ -125,6 +166,17 @@ fn print(loaded: &Loaded, models: &Models) {
     }
     if pressed(&charter.keys).next().is_none() {
         println!("  no key is listened for: [keys] is absent from the charter");
+    }
+    if charter.sampling_percent < 100 {
+        println!("  spot checks: {} % of these calls are drawn", charter.sampling_percent);
+    }
+    let exclude = &charter.exclude;
+    if exclude != &sotto_charter::Exclude::default() {
+        println!("  never: {} number(s), {} line(s), {} agent(s) of the charter's list", exclude.numbers.len(), exclude.lines.len(), exclude.agents.len());
+    }
+    for audience in &charter.audiences {
+        let outputs: Vec<_> = audience.outputs.iter().map(|output| output.name()).collect();
+        println!("  {} see {}: {}", audience.name, outputs.join(", "), audience.why);
     }
     println!("\nwhat, and why");
     for purpose in agreed(charter) {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use sotto_capture::{Channels, Network, Transport, Trust, Tunnel};
+use sotto_charter::approval::{self, Signer};
 use sotto_charter::{Charter, Site};
 
 /// The flags that come before every sub-command.
@@ -44,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) site: Site,
     pub(crate) pack: String,
     pub(crate) uplink: Option<Uplink>,
+    /// Whose signatures the charter needs; `None` where the site asks for none.
+    pub(crate) approval: Option<approval::Keys>,
 }
 
 /// `[siprec]`, read.
@@ -108,6 +111,41 @@ struct File {
     lines: Vec<LinesTable>,
     models: Option<ModelsTable>,
     uplink: Option<Uplink>,
+    charter: Option<CharterTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CharterTable {
+    approval: Approval,
+    /// The employer's public key, of minisign.
+    employer: Option<String>,
+    /// The representatives'.
+    representatives: Option<String>,
+}
+
+/// Whether a charter must be signed to count.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Approval {
+    Required,
+    None,
+}
+
+impl CharterTable {
+    /// The keys; what is wrong, where they cannot be read.
+    fn read(&self) -> Result<Option<approval::Keys>, String> {
+        let key = |name: &str, text: &Option<String>| match text {
+            None if self.approval == Approval::Required => Err(format!(r#"approval = "required", but {name} is absent: name the public key"#)),
+            None => Ok(None),
+            Some(text) => text.parse::<approval::Key>().map(Some).map_err(|error| format!("{name}: {error}")),
+        };
+        let keys = approval::Keys { employer: key("employer", &self.employer)?, representatives: key("representatives", &self.representatives)? };
+        if keys.employer.is_some() && keys.employer == keys.representatives {
+            return Err("employer and representatives have the same key: one side would sign for both".to_owned());
+        }
+        Ok((self.approval == Approval::Required).then_some(keys))
+    }
 }
 
 #[derive(Deserialize)]
@@ -359,7 +397,9 @@ impl Config {
         if source == Some(Source::Siprec) && siprec.is_none() {
             return Err(missing(r#"[capture] source is "siprec", but [siprec] with allow is absent"#));
         }
+        let approval = all.charter.as_ref().map_or(Ok(None), CharterTable::read).map_err(|what| missing(&format!("[charter] {what}")))?;
         Ok(Self {
+            approval,
             site: Site::new(&agents, &lines).map_err(|error| missing(&format!("a team's or line's name: {error}")))?,
             site_id: site.id,
             node: site.node,
@@ -401,6 +441,7 @@ impl File {
         self.siprec = over.siprec.or_else(|| self.siprec.take());
         self.models = over.models.or_else(|| self.models.take());
         self.uplink = over.uplink.or_else(|| self.uplink.take());
+        self.charter = over.charter.or_else(|| self.charter.take());
         self.agents.extend(over.agents);
         self.lines.extend(over.lines);
     }
@@ -409,7 +450,26 @@ impl File {
 /// Reads a charter, with the file named in its error.
 pub(crate) fn load_charter(path: &Path) -> Result<Charter, ConfigError> {
     let text = read_text(path)?;
-    Charter::parse(&text).map_err(|error| ConfigError { file: path.to_owned(), line: error.line, what: format!("{} [{}]", error.what, error.rule) })
+    Charter::parse(&text).map_err(|error| ConfigError { file: path.to_owned(), line: error.line, what: error.reason() })
+}
+
+/// Reads what the signers wrote beside the charter, the employer's first; `None` where there is no such file.
+pub(crate) fn signatures(charter: &Path) -> Result<[Option<String>; 2], ConfigError> {
+    let [employer, representatives] = Signer::BOTH.map(|signer| {
+        let mut name = charter.as_os_str().to_owned();
+        name.push(".");
+        name.push(signer.suffix());
+        let path = PathBuf::from(name);
+        if path.exists() { read_text(&path).map(Some) } else { Ok(None) }
+    });
+    Ok([employer?, representatives?])
+}
+
+impl ConfigError {
+    /// A fault of a charter that was read.
+    pub(crate) fn of_charter(file: &Path, line: usize, what: String) -> Self {
+        Self { file: file.to_owned(), line, what }
+    }
 }
 
 impl Places {
@@ -435,7 +495,7 @@ pub(crate) fn credential(name: &str) -> Result<Option<Vec<u8>>, ConfigError> {
     }
 }
 
-fn read_text(path: &Path) -> Result<String, ConfigError> {
+pub(crate) fn read_text(path: &Path) -> Result<String, ConfigError> {
     /// No configuration is longer; /dev/zero is.
     const LONGEST: u64 = 1 << 20;
     let failed = |what: String| ConfigError { file: path.to_owned(), line: 0, what };

@@ -7,6 +7,7 @@ use std::fmt;
 use std::io::Write as _;
 
 use sotto_capture::{CaptureError, OutletError};
+use sotto_charter::approval::Unsigned;
 use sotto_models::ModelError;
 use sotto_spool::{DeadLetter, SpoolError};
 use sotto_uplink::{Answer, Event as Uplink, Loss};
@@ -15,6 +16,8 @@ use sotto_uplink::{Answer, Event as Uplink, Loss};
 pub(crate) enum Event<'a> {
     /// The models are loaded and the source is open.
     Ready { calls_interrupted: u64 },
+    /// The charter is not signed as the site demands: nothing of the sound is measured.
+    CharterUnsigned(Unsigned),
     /// Told to stop.
     Stopping,
     /// Stopped, with everything committed.
@@ -50,6 +53,7 @@ impl Event<'_> {
     const fn name(&self) -> &'static str {
         match self {
             Self::Ready { .. } => "ready",
+            Self::CharterUnsigned(_) => "charter_unsigned",
             Self::Stopping => "stopping",
             Self::Stopped { .. } => "stopped",
             Self::InterfaceDown => "interface_down",
@@ -66,7 +70,7 @@ impl Event<'_> {
     const fn severity(&self) -> Severity {
         match self {
             Self::CaptureFailed(_) | Self::SpoolFailed(_) | Self::StageStuck { .. } => Severity::Error,
-            Self::InterfaceDown | Self::AnsweringFailed(_) | Self::RecogniserFailed(_) => Severity::Warning,
+            Self::CharterUnsigned(_) | Self::InterfaceDown | Self::AnsweringFailed(_) | Self::RecogniserFailed(_) => Severity::Warning,
             Self::Uplink(Uplink::Lost { .. } | Uplink::Kept { .. } | Uplink::KeptBack { .. } | Uplink::Refused { .. } | Uplink::NamesUnknown | Uplink::Expired { .. }) => Severity::Warning,
             _ => Severity::Info,
         }
@@ -78,6 +82,7 @@ impl fmt::Display for Event<'_> {
         match self {
             Self::Ready { calls_interrupted: 0 } => formatter.write_str("ready"),
             Self::Ready { calls_interrupted } => write!(formatter, "ready; {calls_interrupted} calls were cut off when the box last stopped"),
+            Self::CharterUnsigned(why) => write!(formatter, "the charter is not approved, so nothing of the sound is measured: {why}"),
             Self::Stopping => formatter.write_str("stopping: open calls end as interrupted"),
             Self::Stopped { calls, turns_shed } => write!(formatter, "stopped: {calls} calls heard, {turns_shed} turns shed"),
             Self::InterfaceDown => formatter.write_str("the mirror interface is down, or the sound card gone; it is tried again"),

@@ -2,27 +2,49 @@
 
 use std::sync::Arc;
 
-use sotto_charter::Charter;
+use sotto_charter::approval::Unsigned;
+use sotto_charter::{Charter, Register};
 use sotto_measure::Recogniser;
 use sotto_models::Pack;
 use sotto_models::vad::Vad;
+use sotto_redact::Pseudonyms;
 use sotto_report::Fingerprint;
+use sotto_spool::{People, SpoolError};
 use sotto_uplink::About;
 
 use crate::End;
-use crate::config::{Config, Places, load_charter};
+use crate::config::{Config, ConfigError, Places, load_charter, read_text, signatures};
 
 /// Configuration and charter, both read and without contradiction.
 pub(crate) struct Loaded {
     pub(crate) config: Config,
+    /// The charter in force: one that measures nothing where it is not signed as the site demands.
     pub(crate) charter: Arc<Charter>,
+    /// Why it is not in force as it is written.
+    pub(crate) unsigned: Option<Unsigned>,
 }
 
 impl Loaded {
     pub(crate) fn new(places: &Places) -> Result<Self, End> {
         let config = Config::load(&places.config).map_err(End::bad_configuration)?;
         let charter = load_charter(&places.charter).map_err(End::bad_configuration)?;
-        Ok(Self { config, charter: Arc::new(charter) })
+        let refuse = |what: String| End::bad_configuration(ConfigError::of_charter(&places.charter, 0, what));
+        if let Some(line) = charter.exclude.lines.iter().find(|line| !config.site.lines().contains(line)) {
+            return Err(refuse(format!("[exclude] lines names `{line}`, which is no [[lines]] of sotto.toml: nobody would be left out")));
+        }
+        if charter.names_agents && config.approval.is_none() {
+            return Err(refuse("names_agents needs the signatures of both sides: set [charter] approval = \"required\" in sotto.toml [only a charter signed by both sides names agents: BetrVG 87(1) no. 6; GDPR 88]".to_owned()));
+        }
+        let unsigned = match &config.approval {
+            None => None,
+            Some(keys) => {
+                let text = read_text(&places.charter).map_err(End::bad_configuration)?;
+                let signatures = signatures(&places.charter).map_err(End::bad_configuration)?;
+                keys.verify(text.as_bytes(), signatures.each_ref().map(Option::as_deref)).err()
+            }
+        };
+        let charter = if unsigned.is_some() { charter.standing_down() } else { charter };
+        Ok(Self { config, charter: Arc::new(charter), unsigned })
     }
 
     /// What every message says of its sender.
@@ -58,6 +80,31 @@ impl Models {
 /// A digest's first 64 bits.
 pub(crate) fn fingerprint(digest: &[u8; 32]) -> Fingerprint {
     Fingerprint(digest.iter().take(8).fold(0, |sum, &byte| (sum << 8) | u64::from(byte)))
+}
+
+/// The tap's own file, beside the spool.
+pub(crate) fn people(places: &Places) -> Result<People, End> {
+    let key = [random()?, random()?].concat().try_into().unwrap_or_default();
+    People::open(&People::beside(&places.spool), key).map_err(End::no)
+}
+
+/// How the known agents stand under the charter in force.
+pub(crate) fn register(people: &People, charter: &Charter) -> Result<Register, SpoolError> {
+    let marks = Pseudonyms::new(people.key());
+    Ok(Register::new(Arc::new(move |identity| marks.mark(identity)), people.standings(charter.fingerprint())?))
+}
+
+/// 16 bytes that nobody can guess.
+pub(crate) fn random() -> Result<[u8; 16], End> {
+    use std::io::Read as _;
+    let mut bytes = [0; 16];
+    std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)).map_err(End::no)?;
+    Ok(bytes)
+}
+
+/// 64 bits that nobody can guess.
+pub(crate) fn seed() -> Result<u64, End> {
+    Ok(u64::from(entropy()?) << 32 | u64::from(entropy()?))
 }
 
 /// 32 bits that nobody can guess, for a new spool's epoch.

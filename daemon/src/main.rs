@@ -2,15 +2,23 @@
 //!
 //! The map is `daemon/README.md`. Everything here is wiring.
 
+mod acl;
+mod audit;
+mod charter;
 mod check;
 mod config;
+mod contest;
+mod egress;
+mod end;
 mod events;
 mod load;
+mod notice;
 mod notify;
 mod pipeline;
 mod replay;
 mod siprec;
 mod status;
+mod subject;
 mod tap;
 mod uplink;
 
@@ -19,6 +27,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::Places;
+use crate::end::End;
 
 /// Hears a contact centre's calls on the spot and says only scores, over MQTT. No sound and no word leaves.
 #[derive(Parser)]
@@ -42,26 +51,26 @@ enum Command {
     Replay(replay::Arguments),
     /// Check the configuration, the charter and the models; say what will be measured of whom, and why.
     Check(check::Arguments),
+    /// What is measured of whom, why, who sees it and what people can do: from the charter in force.
+    Notice(notice::Arguments),
+    /// The data protection impact assessment and instructions for use, filled from the same facts.
+    Dpia(notice::Form),
+    /// Contest a score: it is withdrawn everywhere, and a person looks at it.
+    Contest(contest::Arguments),
+    /// What an agent may ask of the box: export, erase, acknowledge, object.
+    Subject(subject::Arguments),
+    /// An agent pauses, or goes on: nothing of the agent's calls is decoded meanwhile.
+    Pause(subject::Pause),
+    /// The record of what the box did: whether it holds, and what stands in it.
+    Audit(audit::Arguments),
+    /// What left this box, and what could.
+    Egress(egress::Arguments),
+    /// The broker's rules, from the charter's audiences.
+    Acl(acl::Arguments),
+    /// What another charter would change, for whom.
+    Charter(charter::Arguments),
     /// One screen of truth: calls by outcome, what waits, how old the numbers are.
     Status(status::Arguments),
-}
-
-/// How a command ended, other than well.
-enum End {
-    /// The answer is no, or the input was damaged: exit 1.
-    No(String),
-    /// Bad configuration: exit 78 (EX_CONFIG), which units do not restart.
-    BadConfiguration(String),
-}
-
-impl End {
-    fn no(error: impl std::fmt::Display) -> Self {
-        Self::No(error.to_string())
-    }
-
-    fn bad_configuration(error: impl std::fmt::Display) -> Self {
-        Self::BadConfiguration(error.to_string())
-    }
 }
 
 fn main() -> ExitCode {
@@ -73,6 +82,15 @@ fn main() -> ExitCode {
         Command::Uplink => uplink::run(&places),
         Command::Replay(arguments) => replay::run(&places, &arguments),
         Command::Check(arguments) => check::run(&places, &arguments),
+        Command::Notice(arguments) => notice::run(&places, &arguments),
+        Command::Dpia(form) => notice::run_dpia(&places, &form),
+        Command::Contest(arguments) => contest::run(&places, &arguments),
+        Command::Subject(arguments) => subject::run(&places, &arguments),
+        Command::Pause(arguments) => subject::run_pause(&places, &arguments),
+        Command::Audit(arguments) => audit::run(&places, &arguments),
+        Command::Egress(arguments) => egress::run(&places, &arguments),
+        Command::Acl(arguments) => acl::run(&places, &arguments),
+        Command::Charter(arguments) => charter::run(&arguments),
         Command::Status(arguments) => status::run(&places, &arguments),
     };
     let (why, code) = match end {

@@ -14,23 +14,24 @@
 //! back words: that channel holds as many as can be out. So no circle of waiting can close.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use sotto_capture::{CaptureError, Captured, Next, Outlet, Progress, Source, Wall};
-use sotto_charter::{Charter, Site, day_of};
-use sotto_dialog::{Dialogs, EndCause, Errand, Keys, Limits, ServerOptions};
+use sotto_charter::{Charter, Register, Site, day_of};
+use sotto_dialog::{ConsentHeader, Dialogs, EndCause, Errand, Keys, Limits, ServerOptions};
 use sotto_measure::{Answer, Depth, Job, Measure, Output, Recogniser};
 use sotto_models::vad::Vad;
-use sotto_redact::{Terms, gate, gauges, opening};
+use sotto_redact::{Terms, agent, decided, gate, gauges, opening};
 use sotto_report::Fingerprint;
 use sotto_report::messages::Gauges;
-use sotto_spool::{Spool, SpoolError};
+use sotto_spool::{Act, Doing, MeasuredCall, People, Rights, Spool, SpoolError};
 
 use crate::events::{Event, say};
+use crate::load;
 
 /// Batches between capture and hearing: at 256 packets each, about 0.16 s of 2,000 calls.
 const BATCHES: usize = 64;
@@ -50,6 +51,10 @@ const REMEMBERED: usize = 16_384;
 const GROUP: usize = 64;
 /// How often the tap writes its gauges.
 const GAUGES_EVERY: Duration = Duration::from_secs(10);
+/// How often the tap looks whether an agent has paused, objected or acknowledged.
+const AGENTS_EVERY: Duration = Duration::from_millis(500);
+/// How often the record, contests and whose calls were whose are looked through for what is too old.
+const EXPIRE_EVERY: Duration = Duration::from_secs(3_600);
 /// How long a stage sleeps when it has nothing to do; it says that it is alive as often.
 const IDLE: Duration = Duration::from_millis(100);
 /// How long calls that were cut off by a stop may still wait for their words.
@@ -65,6 +70,14 @@ pub(crate) struct Hearing {
     pub(crate) recording: Option<Recording>,
     pub(crate) pace: Pace,
     pub(crate) vital: Arc<Vital>,
+    /// Draws the spot checks; nobody can guess it.
+    pub(crate) seed: u64,
+    /// What the box does goes on record there.
+    pub(crate) rights: Rights,
+    /// Whose call is which; `None` where nothing is to be kept of that.
+    pub(crate) people: Option<People>,
+    /// How agents stand at the beginning.
+    pub(crate) register: Register,
 }
 
 /// What a recording server has beside a listener: how it behaves, and its way back to the clients.
@@ -157,26 +170,31 @@ enum ToKeep {
 
 /// Runs sources through the whole pipeline into the spool, until they end or [`Vital::stop`] is set.
 pub(crate) fn run(sources: Vec<Box<dyn Source>>, hearing: Hearing, spool: Spool, names: i64, progress: impl Fn(Progress) + Send) -> Result<(Came, Spool), SpoolError> {
-    let Hearing { charter, site, vad, recogniser, models, recording, pace, vital } = hearing;
+    let Hearing { charter, site, vad, recogniser, models, recording, pace, vital, seed, mut rights, people, register } = hearing;
     let (to_hear, from_capture) = sync_channel(BATCHES);
     let (to_words, from_turns) = sync_channel(TURNS);
     // All turns that can be out at once: the queue, those being recognised, and one to spare.
     let (to_results, from_words) = sync_channel(TURNS + TOGETHER + 1);
     let (to_keep, from_hear) = sync_channel(KEPT);
     let dialogs = dialogs(&charter, &site, recording.as_ref());
-    let measure = Measure::new(Arc::clone(&charter), site, vad, Depth::Full);
+    let measure = Measure::new(Arc::clone(&charter), site, vad, Depth::Full).with_seed(seed);
     let vital = &*vital;
     let charter = &charter;
+    let agents = Mutex::new(Some(Arc::new(register)));
+    let agents = &agents;
+    let began = Act::Began { charter: charter.fingerprint(), models: models.map_or(0, |models| models.0) };
+    rights.record(&[Doing::of(began)], wall_millis())?;
 
     thread::scope(|scope| {
         let capture = scope.spawn(move || capture(sources, pace, vital, &to_hear, &progress));
         scope.spawn(move || recognise(recogniser, vital, &from_turns, &to_results));
-        let keep = scope.spawn(move || keep(&from_hear, spool, Keeping { charter, models, names, pace, vital }));
+        let keep = scope.spawn(move || keep(&from_hear, spool, Keeping { charter, models, names, pace, vital, agents, rights, people }));
         let mut hear = Hear {
             dialogs,
             outlet: recording.map(|recording| recording.outlet),
             is_outlet_failing: false,
             measure,
+            agents,
             pace,
             vital,
             to_words,
@@ -272,6 +290,8 @@ struct Hear<'a> {
     /// The last errand failed, which was said.
     is_outlet_failing: bool,
     measure: Measure,
+    /// How agents stand, where that is news.
+    agents: &'a Mutex<Option<Arc<Register>>>,
     pace: Pace,
     vital: &'a Vital,
     to_words: SyncSender<Job>,
@@ -291,6 +311,11 @@ impl Hear<'_> {
     fn run(&mut self, from_capture: &Receiver<ToHear>, from_words: &Receiver<Answer>) {
         while !self.is_cut_off {
             self.vital.turn(Stage::Hear);
+            let news = self.agents.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(register) = news {
+                let now = self.now();
+                self.measure.register(register, now);
+            }
             while let Ok(answer) = from_words.try_recv() {
                 self.answered(answer);
             }
@@ -489,22 +514,51 @@ struct Keeping<'a> {
     names: i64,
     pace: Pace,
     vital: &'a Vital,
+    agents: &'a Mutex<Option<Arc<Register>>>,
+    rights: Rights,
+    people: Option<People>,
+}
+
+impl Keeping<'_> {
+    /// Deletes what has been kept for as long as the charter says.
+    fn expire(&mut self, now_ms: i64) -> Result<(), SpoolError> {
+        let before_ms = now_ms - i64::from(self.charter.retention.audit_days) * 86_400_000;
+        self.rights.expire_entries(before_ms, now_ms)?;
+        self.rights.expire_contests(now_ms)?;
+        self.people.as_mut().map_or(Ok(0), |people| people.expire(now_ms)).map(drop)
+    }
+
+    /// Looks whether an agent has paused, objected or acknowledged, and passes it on.
+    fn look_at_agents(&self, known: &mut i64) -> Result<(), SpoolError> {
+        let Some(people) = &self.people else { return Ok(()) };
+        let version = people.version()?;
+        if std::mem::replace(known, version) != version {
+            let register = Arc::new(load::register(people, self.charter)?);
+            *self.agents.lock().unwrap_or_else(PoisonError::into_inner) = Some(register);
+        }
+        Ok(())
+    }
 }
 
 /// The gate and the spool: the only thread that writes. Rows that come together are committed together.
-fn keep(from_hear: &Receiver<ToKeep>, mut spool: Spool, keeping: Keeping<'_>) -> Result<Spool, SpoolError> {
+fn keep(from_hear: &Receiver<ToKeep>, mut spool: Spool, mut keeping: Keeping<'_>) -> Result<Spool, SpoolError> {
     let mut calls = HashMap::new();
     // Those that are over, the oldest first.
     let mut over = VecDeque::new();
+    let (mut known, mut looked, mut expired) = (0, Instant::now(), None);
     loop {
         keeping.vital.turn(Stage::Keep);
+        if looked.elapsed() >= AGENTS_EVERY {
+            looked = Instant::now();
+            keeping.look_at_agents(&mut known)?;
+        }
         let first = match from_hear.recv_timeout(IDLE) {
             Ok(first) => first,
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => return Ok(spool),
         };
         let group = std::iter::once(first).chain(std::iter::from_fn(|| from_hear.try_recv().ok())).take(GROUP);
-        let mut numbers = None;
+        let (mut numbers, mut doings, mut measured) = (None, Vec::new(), Vec::new());
         let mut batch = spool.batch()?;
         for item in group {
             match item {
@@ -525,12 +579,27 @@ fn keep(from_hear: &Receiver<ToKeep>, mut spool: Spool, keeping: Keeping<'_>) ->
                     let now = if keeping.pace == Pace::Live { made } else { findings.ended };
                     let terms = Terms { charter: keeping.charter, models: keeping.models, continues, now, made };
                     batch.close(&gate(&findings, call, terms), keeping.names, made.millis())?;
+                    if let Some(mark) = agent(&findings) {
+                        let expires_ms = made.millis() + i64::from(keeping.charter.retention.scores_days) * 86_400_000;
+                        measured.push((MeasuredCall { call, ended_ms: findings.ended.millis(), expires_ms }, mark));
+                    }
+                }
+                ToKeep::Output(Output::Decided(call, at, decision)) => {
+                    doings.extend(calls.get(&call).map(|call| Doing::decided(&decided(*call, at, decision))));
                 }
                 // Hearing keeps turns to itself.
                 ToKeep::Output(Output::Turn(_)) => {}
             }
         }
         batch.commit()?;
+        keeping.rights.record(&doings, wall_millis())?;
+        if let Some(people) = &mut keeping.people {
+            people.remember(&measured)?;
+        }
+        if numbers.is_some() && expired.is_none_or(|at: Instant| at.elapsed() >= EXPIRE_EVERY) {
+            expired = Some(Instant::now());
+            keeping.expire(wall_millis())?;
+        }
         if let Some(numbers) = numbers {
             spool.write_gauges(&gauges(numbers), wall_millis())?;
         }
@@ -632,7 +701,11 @@ fn dialogs(charter: &Charter, site: &Arc<Site>, recording: Option<&Recording>) -
         Some(recording) => Dialogs::recording_server(limits, recording.options.clone()),
         None => Dialogs::new(limits),
     };
-    dialogs.with_keys(Keys::new(&keys.objection, &keys.pause, &keys.resume)).with_agents(sotto_measure::agents(Arc::clone(site)))
+    let evidence = &charter.evidence;
+    dialogs
+        .with_keys(Keys::new(&keys.objection, &keys.pause, &keys.resume).with_consent(&keys.consent, &keys.private))
+        .with_agents(sotto_measure::agents(Arc::clone(site)))
+        .with_consent_header(ConsentHeader::new(&evidence.sip_header, &evidence.given, &evidence.refused))
 }
 
 /// The wall clock.

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use sotto_capture::{CaptureError, PcapFile, Source, Trust, WavFile};
-use sotto_charter::Names;
-use sotto_spool::Spool;
+use sotto_charter::{Names, Register};
+use sotto_spool::{People, Rights, Spool};
 use sotto_uplink::{render, render_notice};
 
 use crate::End;
 use crate::config::Places;
-use crate::load::{Loaded, Models, entropy};
+use crate::events::{Event, say};
+use crate::load::{self, Loaded, Models, entropy};
 use crate::pipeline::{self, Came, Hearing, Pace, Stream, Until, Vital, wall_millis};
 
 /// Flags of `sotto replay`.
@@ -41,6 +42,9 @@ pub(crate) struct Arguments {
 pub(crate) fn run(places: &Places, arguments: &Arguments) -> Result<(), End> {
     one_thread_a_model()?;
     let loaded = Loaded::new(places)?;
+    if let Some(unsigned) = &loaded.unsigned {
+        say(&Event::CharterUnsigned(*unsigned));
+    }
     let mut sources = Vec::new();
     let mut unreadable = Vec::new();
     for file in &arguments.files {
@@ -66,6 +70,9 @@ pub(crate) fn run(places: &Places, arguments: &Arguments) -> Result<(), End> {
     let path = folder.as_ref().map_or_else(|| places.spool.clone(), |folder| folder.0.join("spool.db"));
     let spool = Spool::open(&path, entropy()?).map_err(End::no)?;
     let names = Names::of(&site);
+    // Who acknowledged, objected or paused is known where the box is, even if nothing is kept of this run.
+    let people = (arguments.publish || People::beside(&places.spool).exists()).then(|| load::people(places)).transpose()?;
+    let register = people.as_ref().map_or_else(|| Ok(Register::default()), |people| load::register(people, &loaded.charter)).map_err(End::no)?;
     let hearing = Hearing {
         charter: Arc::clone(&loaded.charter),
         site,
@@ -74,6 +81,11 @@ pub(crate) fn run(places: &Places, arguments: &Arguments) -> Result<(), End> {
         models: models.fingerprint,
         recording: None,
         pace: Pace::Replay,
+        seed: load::seed()?,
+        rights: Rights::open(&Rights::beside(&path)).map_err(End::no)?,
+        register,
+        // Whose calls they are is kept where the scores are.
+        people: people.filter(|_| arguments.publish),
         vital: Arc::new(Vital::default()),
     };
     let bar = progress_bar();

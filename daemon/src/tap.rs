@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use sotto_capture::{Interface, InterfaceOptions, SoundCard, SoundCardOptions, Source};
 use sotto_charter::Names;
-use sotto_spool::Spool;
+use sotto_spool::{Rights, Spool};
 
 use crate::End;
 use crate::config::Places;
 use crate::events::{Event, say};
-use crate::load::{Loaded, Models, entropy};
+use crate::load::{self, Loaded, Models, entropy};
 use crate::notify::{self, Watchdog};
 use crate::pipeline::{self, Hearing, Pace, Recording, Vital};
 
@@ -48,8 +48,12 @@ pub(crate) fn run(places: &Places) -> Result<(), End> {
 
 /// Hears a live source until it is told to stop; `open` opens it when the models are loaded and the spool is there.
 pub(crate) fn hear(places: &Places, loaded: &Loaded, open: impl FnOnce() -> Result<(Box<dyn Source>, Option<Recording>), End>) -> Result<(), End> {
+    if let Some(unsigned) = &loaded.unsigned {
+        say(&Event::CharterUnsigned(*unsigned));
+    }
     let models = Models::load(places, loaded)?;
     let mut spool = Spool::open(&places.spool, entropy()?).map_err(End::no)?;
+    let people = load::people(places)?;
     let calls_interrupted = spool.interrupt_open_calls().map_err(End::no)?;
     let (source, recording) = open()?;
 
@@ -67,6 +71,10 @@ pub(crate) fn hear(places: &Places, loaded: &Loaded, open: impl FnOnce() -> Resu
         models: models.fingerprint,
         recording,
         pace: Pace::Live,
+        seed: load::seed()?,
+        rights: Rights::open(&Rights::beside(&places.spool)).map_err(End::no)?,
+        register: load::register(&people, &loaded.charter).map_err(End::no)?,
+        people: Some(people),
         vital: Arc::clone(&vital),
     };
     let (to_main, done) = tokio::sync::oneshot::channel();

@@ -4,13 +4,14 @@ use std::cell::Cell;
 
 use sotto_charter::Names;
 use sotto_report::Fingerprint;
-use sotto_spool::Spool;
-use sotto_uplink::{Broker, Config, Credentials, Identity, Roots, Tls};
+use sotto_spool::{Rights, Spool};
+use sotto_uplink::{Broker, Config, Credentials, Identity, Roots, Tls, Told};
 
 use crate::End;
 use crate::config::{self, Places, credential};
 use crate::events::{Event, say};
-use crate::load::{Loaded, entropy};
+use crate::load::{Loaded, entropy, seed};
+use crate::notice;
 use crate::notify::{self, Watchdog};
 use crate::pipeline::wall_millis;
 use crate::tap::Signals;
@@ -27,8 +28,9 @@ pub(crate) fn run(places: &Places) -> Result<(), End> {
         about: loaded.about()?,
         names: Names::of(&loaded.config.site),
         charter: Fingerprint(loaded.charter.fingerprint()),
+        told: Told { notice: notice::texts(places, &loaded), rights: Some(Rights::beside(&places.spool)) },
         version: version(),
-        seed: u64::from(entropy()?) << 32 | u64::from(entropy()?),
+        seed: seed()?,
     };
     let spool = Spool::open(&places.spool, entropy()?).map_err(End::no)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(End::no)?;

@@ -3,16 +3,18 @@
 use std::collections::VecDeque;
 
 use sotto_charter::Names;
-use sotto_report::messages::{Birth, Coverage, Health, State, Status};
+use sotto_report::messages::{Birth, Coverage, Health, State, Status, Withdrawn};
 use sotto_report::{Fingerprint, Millis};
 use sotto_spool::{DeadLetter, Entry, Spool, SpoolError};
 use tokio::time::Instant;
 
 use crate::courier::{Courier, Outcome, Parcel, WINDOW};
+use crate::egress::Counting;
 use crate::event::{Answer, Event, Loss};
 use crate::mqtt::{Letter, Limits, Link, Signal};
-use crate::render::{has_names, render, render_notice};
+use crate::render::{has_names, render, render_charter, render_notice, render_withdrawn};
 use crate::run::{Config, UplinkError, schema_fingerprint};
+use crate::withdrawing::Withdrawing;
 use crate::Message;
 
 const HEALTH_EVERY_MS: u64 = 30_000;
@@ -22,6 +24,12 @@ const HEALTH_EXPIRES_S: u32 = 90;
 
 /// The ledger is published when it changed, and no more often than this.
 const COVERAGE_EVERY_MS: u64 = 5_000;
+
+/// How often it is looked whether a score was contested or erased: downstream hears of it within this.
+const WITHDRAWALS_EVERY_MS: u64 = 1_000;
+
+/// A tombstone that nobody has heard is said again after this.
+const UNHEARD_MS: u64 = 10_000;
 
 const EXPIRE_EVERY_MS: u64 = 60_000;
 
@@ -53,8 +61,11 @@ pub(crate) struct Desk<Clock, Events> {
     published_coverage: Option<Coverage>,
     next_health_ms: u64,
     next_coverage_ms: u64,
+    next_withdrawal_ms: u64,
     next_expire_ms: u64,
     has_told_names_unknown: bool,
+    withdrawing: Withdrawing,
+    counting: Counting,
 }
 
 /// Rows that were read from the spool and wait for their turn.
@@ -82,8 +93,10 @@ impl Lookahead {
 }
 
 impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
-    pub(crate) fn new(config: Config, spool: Spool, clock: Clock, events: Events) -> Self {
-        Self {
+    pub(crate) fn new(config: Config, spool: Spool, clock: Clock, events: Events) -> Result<Self, SpoolError> {
+        Ok(Self {
+            counting: Counting::default(),
+            withdrawing: Withdrawing::open(config.told.rights.as_deref())?,
             courier: Courier::new(config.seed),
             config,
             spool,
@@ -99,9 +112,10 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
             published_coverage: None,
             next_health_ms: 0,
             next_coverage_ms: 0,
+            next_withdrawal_ms: 0,
             next_expire_ms: 0,
             has_told_names_unknown: false,
-        }
+        })
     }
 
     pub(crate) fn monotonic_ms(&self) -> u64 {
@@ -128,7 +142,7 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
                 self.limits = Some(limits);
                 self.lookahead = Lookahead::default();
                 self.courier.connected(now_ms, limits.receive_maximum);
-                for message in [Message::Status, Message::Birth, Message::Health, Message::Coverage] {
+                for message in [Message::Status, Message::Birth, Message::Health, Message::Coverage, Message::Notice, Message::CallWithdrawn] {
                     self.courier.announce(message);
                 }
                 self.published_coverage = None;
@@ -148,6 +162,12 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
                     None => self.kept.push((answer, 1)),
                 },
                 Outcome::KeptBack(row, why) => self.kept_back.push((row, why)),
+                // Downstream must hear of it: nobody has it before somebody subscribes.
+                Outcome::Notice(Message::CallWithdrawn) if answer == Answer::Success => self.withdrawing.acknowledged(),
+                Outcome::Notice(Message::CallWithdrawn) => {
+                    self.withdrawing.unheard();
+                    self.next_withdrawal_ms = now_ms + UNHEARD_MS;
+                }
                 // A retained message is kept for those who come later.
                 Outcome::Notice(_) if matches!(answer, Answer::Success | Answer::NoSubscriber) => {}
                 Outcome::Notice(message) => (self.events)(Event::Refused { message, answer }),
@@ -161,6 +181,9 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
 
     /// Makes durable what was noticed.
     pub(crate) fn settle(&mut self) -> Result<(), UplinkError> {
+        if self.withdrawing.settle()? {
+            self.courier.announce(Message::CallWithdrawn);
+        }
         if !self.delivered.is_empty() {
             let rows = self.spool.acked(&self.delivered)?;
             self.delivered.clear();
@@ -214,6 +237,13 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
             self.next_health_ms = now_ms + HEALTH_EVERY_MS;
             self.courier.announce(Message::Health);
         }
+        if now_ms >= self.next_withdrawal_ms && self.is_connected() {
+            self.next_withdrawal_ms = now_ms + WITHDRAWALS_EVERY_MS;
+            if self.withdrawing.is_waiting()? {
+                self.courier.announce(Message::CallWithdrawn);
+            }
+            self.withdrawing.count(&mut self.counting)?;
+        }
         if now_ms >= self.next_coverage_ms && self.is_connected() {
             self.next_coverage_ms = now_ms + COVERAGE_EVERY_MS;
             if self.published_coverage != Some(self.coverage()?) {
@@ -251,7 +281,10 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
                 Some(Parcel::Row(row)) => self.letter_of(row, limits)?,
             };
             match letter {
-                Some(letter) => return Ok(Some(Letter { is_retained: letter.is_retained && limits.keeps_retained, ..letter })),
+                Some(letter) => {
+                    self.counting.count(&letter.topic, &letter.payload, &self.config.about, (self.clock)());
+                    return Ok(Some(Letter { is_retained: letter.is_retained && limits.keeps_retained, ..letter }));
+                }
                 None => self.courier.withdraw(),
             }
         }
@@ -303,9 +336,15 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
                 self.published_coverage = Some(coverage);
                 render_notice(&Coverage { ts: ts_ms, ..coverage }, &self.config.about)
             }
+            Message::CallWithdrawn => {
+                let Some(withdrawal) = self.withdrawing.next()? else { return Ok(None) };
+                render_withdrawn(&Withdrawn { v: 1, call: withdrawal.call }, &self.config.about)
+            }
+            Message::Notice if self.config.told.notice.is_empty() => return Ok(None),
+            Message::Notice => render_charter(&self.config.told.notice, self.config.charter, ts_ms, about),
             Message::CallScore => return Ok(None),
         };
-        let letter = Letter { topic, payload, is_retained: true, expires_s };
+        let letter = Letter { topic, payload, is_retained: message != Message::CallWithdrawn, expires_s };
         let maximum = self.limits.and_then(|limits| limits.maximum_packet_size);
         Ok(Some(letter).filter(|letter| maximum.is_none_or(|maximum| letter.packet_size() <= maximum as usize)))
     }
@@ -334,6 +373,7 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
         let now = (self.clock)();
         let backlog = self.spool.backlog(now)?;
         let tap = self.spool.tap_gauges()?;
+        let anchor = self.withdrawing.anchor()?.filter(|anchor| anchor.seq > 0);
         Ok(Health {
             ts_ms,
             connection: self.connection,
@@ -344,6 +384,8 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
             acked: backlog.acked,
             no_subscriber: backlog.no_subscriber,
             invalid_rows: backlog.invalid,
+            audit_seq: anchor.map(|anchor| anchor.seq),
+            audit_hash: anchor.map(|anchor| Fingerprint(anchor.hash.iter().take(8).fold(0, |sum, &byte| (sum << 8) | u64::from(byte)))),
             tap_age_s: tap.map(|tap| u64::try_from((now - tap.written_ms) / 1_000).unwrap_or(0)),
             tap: tap.map(|tap| tap.gauges).unwrap_or_default(),
         })

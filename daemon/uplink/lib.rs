@@ -20,6 +20,7 @@
 mod address;
 pub mod courier;
 mod desk;
+mod egress;
 mod event;
 mod mqtt;
 mod random;
@@ -27,10 +28,11 @@ mod render;
 mod run;
 mod tls;
 mod topic;
+mod withdrawing;
 
 pub use address::{Broker, BrokerError, Credentials};
 pub use event::{Answer, Event, Loss};
-pub use render::{Notice, has_names, render, render_notice};
-pub use run::{Config, UplinkError, run, schema_fingerprint};
+pub use render::{Notice, has_names, render, render_charter, render_notice, render_withdrawn};
+pub use run::{Config, Told, UplinkError, run, schema_fingerprint};
 pub use tls::{Identity, Roots, Tls, TlsError};
 pub use topic::{About, Message};

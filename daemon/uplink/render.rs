@@ -3,8 +3,8 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 use sotto_charter::Names;
-use sotto_report::messages::{Birth, Coverage, Health, Status};
-use sotto_report::{Id, Score};
+use sotto_report::messages::{Birth, Coverage, Health, Status, Withdrawn};
+use sotto_report::{Fingerprint, Id, Millis, Score};
 
 use crate::topic::is_name;
 use crate::{About, Message};
@@ -32,6 +32,23 @@ pub fn has_names(score: &Score, names: &Names) -> bool {
 #[must_use]
 pub fn render_notice(notice: &impl Notice, about: &About) -> (String, String) {
     finish(notice.message(), flat(notice), about)
+}
+
+/// A tombstone as topic and payload.
+#[must_use]
+pub fn render_withdrawn(withdrawn: &Withdrawn, about: &About) -> (String, String) {
+    finish(Message::CallWithdrawn, flat(withdrawn), about)
+}
+
+/// The notice as topic and payload, in each language that it was written in.
+#[must_use]
+pub fn render_charter(texts: &[(&'static str, String)], charter: Fingerprint, ts_ms: Millis, about: &About) -> (String, String) {
+    let mut object = Map::new();
+    object.insert("v".to_owned(), 1.into());
+    object.insert("ts_ms".to_owned(), ts_ms.get().into());
+    object.insert("charter".to_owned(), charter.to_string().into());
+    object.extend(texts.iter().map(|(language, text)| (format!("text_{language}"), text.clone().into())));
+    finish(Message::Notice, object, about)
 }
 
 /// A message about the box itself.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -36,10 +37,21 @@ pub struct Config {
     pub names: Names,
     /// Fingerprint of the charter in force.
     pub charter: Fingerprint,
+    /// What people are told.
+    pub told: Told,
     /// The software's version.
     pub version: (u16, u16, u16),
     /// Spreads the reconnections of several boxes: draw it at random.
     pub seed: u64,
+}
+
+/// What people are told: the notice, and which scores were withdrawn.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// The notice by language (`en`, `de`), Markdown. None is published where there is none.
+    pub notice: Vec<(&'static str, String)>,
+    /// Where the rights file lies; without one nothing is withdrawn.
+    pub rights: Option<PathBuf>,
 }
 
 /// Why the uplink ended though nobody asked it to.
@@ -93,7 +105,7 @@ pub async fn run(
     if config.broker.is_encrypted() && config.tls.is_none() {
         return Err(UplinkError::NoTls);
     }
-    let mut desk = Desk::new(config, spool, clock, events);
+    let mut desk = Desk::new(config, spool, clock, events)?;
     desk.spool.remember_names(&desk.config.names)?;
     desk.spool.reconsider()?;
     let mut stop = pin!(stop);

@@ -22,11 +22,16 @@ pub enum Message {
     Coverage,
     /// One call's score.
     CallScore,
+    /// A score must go wherever it is.
+    CallWithdrawn,
+    /// What is measured of whom, and why.
+    Notice,
 }
 
 impl Message {
     /// Every kind.
-    pub const ALL: [Self; 5] = [Self::Status, Self::Birth, Self::Health, Self::Coverage, Self::CallScore];
+    pub const ALL: [Self; 7] =
+        [Self::Status, Self::Birth, Self::Health, Self::Coverage, Self::CallScore, Self::CallWithdrawn, Self::Notice];
 
     /// What its topic ends with.
     #[must_use]
@@ -37,6 +42,8 @@ impl Message {
             Self::Health => "health",
             Self::Coverage => "coverage",
             Self::CallScore => "call/score",
+            Self::CallWithdrawn => "call/withdrawn",
+            Self::Notice => "notice",
         }
     }
 }

@@ -139,6 +139,10 @@ pub struct Call {
     pub tone: Vec<Tone>,
     /// Music or any other sound from a wav file, which is nobody's talk.
     pub music: Vec<Music>,
+    /// Keys that are pressed, each sent as an INFO (RFC 6086).
+    pub press: Vec<Press>,
+    /// A further header line of the INVITE.
+    pub header: Option<String>,
 }
 
 impl Default for Call {
@@ -166,6 +170,8 @@ impl Default for Call {
             hold: Vec::new(),
             tone: Vec::new(),
             music: Vec::new(),
+            press: Vec::new(),
+            header: None,
         }
     }
 }
@@ -231,6 +237,13 @@ impl Call {
         self
     }
 
+    /// Presses keys, 100 ms apart.
+    #[must_use]
+    pub fn presses(mut self, who: Who, at_ms: u32, keys: &str) -> Self {
+        self.press.push(Press { who, at_ms, keys: keys.to_owned() });
+        self
+    }
+
     /// The party of that role.
     #[must_use]
     pub const fn party(&self, who: Who) -> &Party {
@@ -248,6 +261,18 @@ impl Call {
             Direction::Outbound => Who::Agent,
         }
     }
+}
+
+/// Keys that a party presses.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Press {
+    /// Who.
+    pub who: Who,
+    /// When the first is pressed, from the answer.
+    pub at_ms: u32,
+    /// Which: `0` to `9`, `*`, `#`, `A` to `D`.
+    pub keys: String,
 }
 
 /// A party's role.

@@ -131,6 +131,13 @@ impl Writer<'_> {
                         self.reinvite(decided_us + i64::from(at_ms) * 1_000, script.by, held);
                     }
                 }
+                for press in &call.press {
+                    for (key, at_ms) in press.keys.chars().zip((press.at_ms..).step_by(100)) {
+                        let at_us = decided_us + i64::from(at_ms) * 1_000;
+                        let info = self.request(at_us, press.who, "INFO", Some(format!("Signal={key}\r\nDuration=80\r\n")));
+                        self.response(at_us + ANSWER_AFTER_US, &info, 200, None);
+                    }
+                }
                 if call.outcome == Outcome::Answered {
                     let end_us = decided_us + i64::from(self.signalling.duration_ms) * 1_000;
                     let bye = self.request(end_us, call.ended_by, "BYE", None);
@@ -221,6 +228,9 @@ impl Writer<'_> {
                 us.signalling
             );
             text += &asserted(us);
+            if let Some(header) = &self.signalling.call.header {
+                text += &format!("{header}\r\n");
+            }
         }
         self.push(at_us, request.from, text, body);
     }
@@ -305,7 +315,7 @@ impl Writer<'_> {
     fn push(&mut self, at_us: i64, from: Who, mut text: String, body: Option<String>) {
         let body = body.unwrap_or_default();
         if !body.is_empty() {
-            text += "Content-Type: application/sdp\r\n";
+            text += if body.starts_with("Signal=") { "Content-Type: application/dtmf-relay\r\n" } else { "Content-Type: application/sdp\r\n" };
         }
         text += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
         self.messages.push(Message { at_us, from, text });

@@ -43,6 +43,9 @@ review_by = "2099-01-01"
 [[category]]
 name = "refund"
 phrases = ["refund", "money back"]
+[controller]
+name = "Harbor Telecom"
+contact = "privacy@harbor.example"
 "#;
 
 /// A charter without any number that needs sound: nothing is decoded and no model is loaded.

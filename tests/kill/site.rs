@@ -19,7 +19,15 @@ kpis = ["talk_balance"]
 [[consent]]
 match = "*"
 customer = "notice"
+notice = "N-1"
 agent = "agreement"
+[controller]
+name = "Harbor Telecom"
+contact = "privacy@harbor.example"
+[agreement]
+name = "Agreement 7"
+parties = ["Harbor Telecom", "Works council"]
+signed = "2026-10-01"
 [retention]
 scores_days = 7
 [[purpose]]
@@ -87,6 +95,7 @@ impl Site {
             about: About::new("harbor", "rec-1").unwrap(),
             names: Names::of(&self.rules),
             charter: Fingerprint(self.charter.fingerprint()),
+            told: Default::default(),
             version: (0, 1, 0),
             seed: 1,
         }
@@ -132,6 +141,8 @@ fn findings(began: Wall, ended: Wall) -> Findings {
         streams: [None::<StreamFacts>, None],
         quality: [Ok(4.41), Ok(4.38)],
         scored_fraction: 1.0,
+        unpaused: 1.0,
+        agent: None,
         talk: Some(TalkBalance { legs: [talk.clone(), talk], longest_monologue_agent_ms: Ok(Estimate { value: 9_000.0, plus_minus: 300.0 }), confidence: 0.9 }),
         interruptions: None,
         silence: None,

@@ -1,9 +1,23 @@
-use crate::{Charter, Date, Decision, Group};
+use crate::{Charter, Date, Group};
 
 const GOOD: &str = r#"version = "2026-11"
 profile = "eu"
 kpis = ["talk_balance", "silence"]
 detail = ["talk_balance"]
+
+[controller]
+name = "Harbor Telecom"
+contact = "privacy@harbor.example"
+
+[agreement]
+name = "Agreement on spot checks"
+parties = ["Harbor Telecom", "Works council"]
+signed = "2026-10-01"
+
+[evidence]
+sip_header = "X-Consent"
+given = "yes"
+refused = "no"
 
 [[consent]]
 match = "4989*"
@@ -42,8 +56,11 @@ fn a_good_charter_is_read() {
     let charter = Charter::parse(GOOD).unwrap();
     assert_eq!(charter.kpis, [Group::TalkBalance, Group::Silence]);
     assert!(charter.needs_words(), "talk speed is a detail field of talk_balance");
-    assert_eq!(charter.consent("5550100", "1001"), Decision::Given(1));
-    assert_eq!(charter.consent("498912345", "1001"), Decision::AwaitingEvidence(0));
+    assert_eq!((charter.consent.len(), charter.retention.audit_days, charter.sampling_percent), (2, 400, 100));
+    assert_eq!(charter.shown_to_agents, charter.kpis);
+    assert_eq!(charter.evidence.sip_header, "x-consent");
+    let down = charter.standing_down();
+    assert!(!down.needs_sound() && down.consent.is_empty() && down.fingerprint() == charter.fingerprint());
 }
 
 #[test]
@@ -54,15 +71,93 @@ fn a_metric_stops_past_its_date_of_review() {
     assert!(!charter.is_active(Group::Interruptions, Date::constant(2026, 1, 1)));
 }
 
+/// The line, from 1, of the first occurrence of `part`.
+fn line_of(part: &str) -> usize {
+    1 + GOOD[..GOOD.find(part).unwrap()].matches('\n').count()
+}
+
 #[test]
 fn each_refusal_names_its_line() {
-    assert_eq!(refusal("profile = \"eu\"", "profile = \"mars\"").line, 2);
-    assert_eq!(refusal("\"silence\"]", "\"silence\", \"mood\"]").line, 3);
-    assert_eq!(refusal("scores_days = 7", "scores_days = 30").line, 18);
-    assert_eq!(refusal("scores_days = 7", "scores_days = 7\ncolour = 1").line, 19);
-    assert_eq!(refusal("metric = \"silence\"", "metric = \"keywords\"").line, 3);
-    assert_eq!(refusal("review_by = \"2027-05-01\"", "review_by = \"soon\"").line, 24);
-    assert_eq!(refusal("detail = [\"talk_balance\"]", "detail = [\"interruptions\"]").line, 4);
+    for (from, to, at, further) in [
+        ("profile = \"eu\"", "profile = \"mars\"", "profile", 0),
+        ("\"silence\"]", "\"silence\", \"mood\"]", "kpis", 0),
+        ("\"silence\"]", "\"silence\", \"tone_agent\"]", "kpis", 0),
+        ("\"silence\"]", "\"silence\", \"sentiment_agent\"]", "kpis", 0),
+        ("scores_days = 7", "scores_days = 30", "scores_days", 0),
+        ("scores_days = 7", "scores_days = 7\ncolour = 1", "scores_days", 1),
+        ("metric = \"silence\"", "metric = \"keywords\"", "kpis", 0),
+        ("review_by = \"2027-05-01\"", "review_by = \"soon\"", "review_by", 0),
+        ("detail = [\"talk_balance\"]", "detail = [\"interruptions\"]", "detail", 0),
+        ("profile = \"eu\"", "profile = \"eu\"\nplaces = [\"Germany\"]", "profile", 1),
+        ("profile = \"eu\"", "profile = \"eu\"\nlanguages = [\"fr\"]", "profile", 1),
+        ("signed = \"2026-10-01\"", "signed = \"2026-10-01\"\nuntil = \"2026-09-01\"", "signed", 1),
+        ("refused = \"no\"", "refused = \"YES\"", "refused", 0),
+        ("sip_header = \"X-Consent\"", "sip_header = \"X Consent\"", "sip_header", 0),
+    ] {
+        assert_eq!(refusal(from, to).line, line_of(at) + further, "{to}");
+    }
+}
+
+/// What each rule of law refuses, where, and with which source.
+#[test]
+fn a_charter_may_be_stricter_than_its_profile_and_never_laxer() {
+    let all = "\"talk_balance\", \"silence\"]";
+    for (from, to, source) in [
+        (all, "\"talk_balance\", \"silence\", \"delivery_agent\"]", "CNIL SAN-2023-021"),
+        ("scores_days = 7", "scores_days = 15", "GDPR 5(1)(e)"),
+        ("scores_days = 7", "scores_days = 7\naudit_days = 30", "AI Act 26(6)"),
+        ("[controller]\nname = \"Harbor Telecom\"\ncontact = \"privacy@harbor.example\"\n", "", "GDPR 13"),
+        ("notice = \"N-3\"\n", "", "AI Act 50(3)"),
+        ("[agreement]\nname = \"Agreement on spot checks\"\nparties = [\"Harbor Telecom\", \"Works council\"]\nsigned = \"2026-10-01\"\n", "", "BetrVG 87(1) no. 6"),
+        (all, "\"talk_balance\", \"tone_customer\"]", "NAIH"),
+        ("detail = [\"talk_balance\"]", "places = [\"DE\"]", "StGB 201"),
+        ("detail = [\"talk_balance\"]", "places = [\"FR\"]", "CNIL"),
+    ] {
+        let error = refusal(from, to);
+        assert!(error.source.contains(source), "{to}: {error}");
+        assert!(error.line > 0, "{to}: {error}");
+    }
+    // An agent's voice.
+    let text = GOOD.replace("[\"talk_balance\", \"silence\"]", "[\"delivery_agent\"]").replace("detail = [\"talk_balance\"]", "detail = [\"delivery_agent\"]");
+    let error = Charter::parse(&text).unwrap_err();
+    assert_eq!((error.line, error.source), (line_of("detail"), "AI Act 5(1)(f)"));
+    // Stricter is allowed.
+    for (from, to) in [("scores_days = 7", "scores_days = 1"), ("detail = [\"talk_balance\"]", "shown_to_agents = [\"silence\"]\n[sampling]\npercent = 5")] {
+        assert!(Charter::parse(&GOOD.replacen(from, to, 1)).is_ok(), "{to}");
+    }
+}
+
+#[test]
+fn both_parties_of_a_german_call_say_yes() {
+    let german = GOOD
+        .replacen("match = \"*\"\ncustomer = \"notice\"\nnotice = \"N-3\"", "match = \"*\"\ncustomer = \"given\"", 1)
+        .replacen("profile = \"eu\"", "profile = \"eu\"\nplaces = [\"DE\"]", 1);
+    let error = Charter::parse(&german).unwrap_err();
+    assert!(error.what.contains("agent must be"), "{error}");
+    let both = german.replace("agent = \"agreement\"", "agent = \"acknowledged\"");
+    let error = Charter::parse(&both).unwrap_err();
+    assert!(error.source.contains("BayLDA"), "{error}");
+    assert!(Charter::parse(&format!("{both}[sampling]\npercent = 5\n")).is_ok());
+}
+
+#[test]
+fn the_stricter_state_wins() {
+    let text = GOOD.replacen("profile = \"eu\"", "profile = \"us-one-party\"\nplaces = [\"US-NY\", \"US-CA\"]", 1);
+    let error = Charter::parse(&text).unwrap_err();
+    assert!(error.line == 2 && error.source.contains("Penal Code 632"), "{error}");
+    assert!(Charter::parse(&text.replace("us-one-party", "us-all-party")).is_ok());
+    assert!(Charter::parse(&text.replace(", \"US-CA\"", "")).is_ok());
+}
+
+#[test]
+fn consent_rules_that_contradict_each_other_are_refused() {
+    let again = GOOD.replacen("[retention]", "[[consent]]\nmatch = \"77*\"\ncustomer = \"given\"\nagent = \"agreement\"\n[retention]", 1);
+    assert!(Charter::parse(&again).unwrap_err().what.contains("rule 2 matches all"), "behind `*`");
+    let twice = GOOD.replacen("match = \"*\"", "match = \"4989*\"", 1);
+    assert!(Charter::parse(&twice).unwrap_err().what.contains("rule 1 matches all"));
+    let deaf = GOOD.replacen("[evidence]\nsip_header = \"X-Consent\"\ngiven = \"yes\"\nrefused = \"no\"\n", "", 1);
+    assert!(Charter::parse(&deaf).unwrap_err().what.contains("nothing could bring the yes"));
+    assert!(Charter::parse(&format!("{deaf}[keys]\nconsent = \"*1\"\n")).is_ok());
 }
 
 #[test]
@@ -85,6 +180,7 @@ fn keys_are_the_charters_own_and_unambiguous() {
         ("objection = \"*9\"\npause = \"9\"\nresume = \"8\"", 4),
         ("pause = \"*7\"", 3),
         ("resume = \"*8\"", 3),
+        ("consent = \"*1\"\nprivate = \"*12\"", 4),
         ("mute = \"*8\"", 3),
     ] {
         let error = with(keys).expect_err(keys);
@@ -97,12 +193,6 @@ fn six_kpis_are_too_many() {
     let error = refusal("\"silence\"]", "\"silence\", \"interruptions\", \"keywords\", \"resolution\", \"sensitive\"]");
     assert_eq!((error.line, error.rule), (3, "few numbers: at most 5 KPIs"));
     assert!(refusal("\"silence\"]", "\"talk_balance\"]").to_string().contains("twice"));
-}
-
-#[test]
-fn no_consent_rule_means_no_consent() {
-    let none = GOOD.replace("match = \"*\"", "match = \"777\"");
-    assert_eq!(Charter::parse(&none).unwrap().consent("5550100", "1001"), Decision::NoRule);
 }
 
 #[test]

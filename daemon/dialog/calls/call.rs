@@ -91,6 +91,8 @@ pub(crate) struct CallState {
     pub(super) replaces: Option<(usize, Call)>,
     /// The charter's keys, once one was pressed.
     pub(super) keys: Option<Box<Keys>>,
+    /// What its signalling last said of the customer's consent.
+    pub(super) said: Option<bool>,
     pub(super) claimed: Vec<(Side, SocketAddr)>,
     pub(super) legs: [Option<Box<Leg>>; 2],
     /// It is in the list of calls with packets that wait.
@@ -132,6 +134,7 @@ impl CallState {
             continues: None,
             replaces: None,
             keys: None,
+            said: None,
             claimed: Vec::new(),
             legs: [None, None],
             waiting: false,

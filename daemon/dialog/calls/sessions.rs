@@ -6,6 +6,7 @@ use super::Calls;
 use super::call::CallState;
 use crate::FaultKind;
 use crate::sdp::Endpoint;
+use crate::sip::Message;
 
 impl Calls {
     /// Opens the call of a session, named by the keyed hash of its dialog.
@@ -59,6 +60,13 @@ impl Calls {
         state.held = is_held;
         let call = state.id;
         self.session_event(key, if is_held { CallEvent::Held { call, at } } else { CallEvent::Resumed { call, at } });
+    }
+
+    /// What a session's request says of the customer's consent.
+    pub(crate) fn consented_session(&mut self, key: u64, at: Wall, message: &Message<'_>) {
+        if let Some(slot) = self.keys.get(&key).copied() {
+            self.consented(slot, at, message, true);
+        }
     }
 
     /// Anything else that happened to a session's call.

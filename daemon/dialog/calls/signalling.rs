@@ -60,6 +60,8 @@ impl Calls {
         if message.method != b"BYE" {
             call.signalled = call.signalled.max(at);
             self.meet(&step);
+            let is_peer = self.is_trusted(&step);
+            self.consented(slot, at, message, is_peer);
         }
         match (message.start, message.method) {
             (Start::Request { .. }, b"INVITE") => self.invite(&step, description),
@@ -140,6 +142,7 @@ impl Calls {
         self.know(slot, Side::Calling, &calling);
         self.know(slot, Side::Called, &called);
         self.event(slot, CallEvent::Offered { call: id, at, calling, called, origin: Origin::MidDialog, continues: None });
+        self.consented(slot, at, message, true);
         self.event(slot, CallEvent::Answered { call: id, at, called: None });
         if held {
             self.event(slot, CallEvent::Held { call: id, at });
@@ -223,6 +226,7 @@ impl Calls {
         self.know(slot, Side::Called, &called);
         let continues = story.continues.map(|(_, call)| call);
         self.event(slot, CallEvent::Offered { call: id, at, calling, called, origin: Origin::Invite, continues });
+        self.consented(slot, at, message, true);
     }
 
     /// An INVITE of a call that is known: a copy, a retry, a fork, or a new offer in its middle.
@@ -461,7 +465,7 @@ impl Calls {
         }
         let message = step.message;
         let Some(event) = message.body_of(b"application/dtmf-relay").or_else(|| message.body_of(b"application/dtmf")).and_then(key_of) else { return };
-        self.pressed(step.slot, step.at, |keys| keys.info(step.requester, event));
+        self.pressed(step.slot, step.at, step.requester, |keys| keys.info(step.requester, event));
     }
 
     fn is_trusted(&self, step: &Step<'_>) -> bool {

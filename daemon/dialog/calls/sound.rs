@@ -84,7 +84,7 @@ impl Calls {
             self.waiting.push(slot);
         }
         for event in events {
-            self.pressed(slot, event.at, |keys| keys.telephone_event(side, event.ssrc, event.timestamp, event.event));
+            self.pressed(slot, event.at, side, |keys| keys.telephone_event(side, event.ssrc, event.timestamp, event.event));
         }
         if let Some((earlier, later)) = print.and_then(|print| self.twins.heard(print, at, id, side)) {
             self.same_call(earlier, later, at);

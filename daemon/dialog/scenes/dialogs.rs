@@ -3,7 +3,7 @@
 use sotto_private::{Origin, Segment, SegmentFlags};
 
 use super::*;
-use crate::Keys;
+use crate::{ConsentHeader, Keys};
 
 /// Where somebody else signals.
 const CAROL: &str = "192.0.2.3:5060";
@@ -333,6 +333,25 @@ fn the_charters_keys_are_heard_in_info_and_no_others() {
     tap.bytes(BOB, ALICE, info(8, "APPLICATION/DTMF ;x", " 8\r\n")).wait(SECOND);
     tap.bytes(BOB, ALICE, info(9, relay, "Signal=*")).bytes(BOB, ALICE, info(10, "text/plain", "9")).bytes(BOB, ALICE, info(11, relay, "Signal=9")).finish();
     assert_eq!(tap.story(), ["offered 0.0 ringing 0.1 answered 0.5 paused 1.5 continued 2.5 objected 3.5 CaptureEnded 3.5"]);
+}
+
+#[test]
+fn the_pbx_says_in_a_header_what_the_customer_said() {
+    let listening = || {
+        let mut tap = Tap::new();
+        tap.dialogs = Dialogs::new(Limits::default()).with_consent_header(ConsentHeader::new("x-consent", "yes", "no"));
+        tap
+    };
+    let mut tap = listening();
+    let invite = request("INVITE", 1, false).header("X-CONSENT : yes").body(&alice_sdp());
+    tap.sip(&invite).sip(&invite).wait(SECOND).sip(&response(200, &invite).body(&bob_sdp()));
+    tap.wait(SECOND).bytes(BOB, ALICE, back("INFO", 1).header("x-consent: No").plain()).finish();
+    assert_eq!(tap.story(), ["offered 0.0 consented 0.0 answered 1.0 objected 2.0 CaptureEnded 2.0"]);
+    // A stranger's yes is nobody's.
+    let mut tap = listening();
+    tap.call();
+    tap.bytes(MALLORY, BOB, request("INFO", 2, true).header("X-Consent: yes").plain()).finish();
+    assert!(!tap.story()[0].contains("consented"), "{:?}", tap.story());
 }
 
 #[test]

@@ -125,6 +125,8 @@ pub struct Message<'a> {
     pub content_length: Option<u64>,
     /// Whether the body is in a coding such as gzip.
     pub encoded: bool,
+    /// First line and headers as they stand.
+    pub lines: &'a [u8],
     /// Bytes up to the body.
     pub head: usize,
     /// The body; `None` where the message is cut before its end, or nobody can say where that is.
@@ -252,6 +254,7 @@ fn head(bytes: &[u8]) -> Result<(Message<'_>, bool), SipError> {
         content_type: value(Name::ContentType),
         content_length: value(Name::ContentLength).and_then(decimal),
         encoded,
+        lines: bytes.get(first..lines.offset).unwrap_or_default(),
         head: lines.offset,
         body: None,
     };
@@ -288,6 +291,20 @@ impl<'a> Message<'a> {
         let is_recording = parts.iter().any(|part| kind(part, RECORDING));
         let found = parts.iter().find(|part| kind(part, b"application/sdp"));
         found.filter(|(_, body)| !is_recording && !body.is_empty()).map(|(_, body)| *body)
+    }
+
+    /// The first header of this name, as it stands: one that this listener does not know by itself.
+    pub(crate) fn header(&self, wanted: &[u8]) -> Option<&'a [u8]> {
+        let mut lines = Lines { bytes: self.lines, offset: 0 };
+        lines.next().ok()?;
+        while let Ok(line) = lines.next() {
+            let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
+            let (name, value) = line.split_at(colon);
+            if name.trim_ascii().eq_ignore_ascii_case(wanted) {
+                return Some(value.get(1..).unwrap_or_default().trim_ascii());
+            }
+        }
+        None
     }
 
     /// The body where it is whole, uncoded and of this type (RFC 3261 section 20.15).

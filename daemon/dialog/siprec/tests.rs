@@ -151,6 +151,8 @@ fn name(event: &CallEvent) -> &'static str {
         CallEvent::Resumed { .. } => "resumed",
         CallEvent::Paused { .. } => "paused",
         CallEvent::Continued { .. } => "continued",
+        CallEvent::Consented { .. } => "consented",
+        CallEvent::Objected { .. } => "objected",
         CallEvent::Ended { .. } => "ended",
         _ => "other",
     }
@@ -256,6 +258,19 @@ fn hold_pause_and_new_streams_are_followed() {
     assert_eq!(ports, [20_002, 20_003, 20_004, 20_005]);
     client.request("BYE", "", "");
     assert_eq!((client.names(), client.open.len()), (vec!["ended"], 0));
+}
+
+#[test]
+fn a_recording_client_says_what_the_customer_said() {
+    let mut client = Client::new();
+    client.server = client.server.with_consent_header(crate::ConsentHeader::new("x-consent", "yes", "no"));
+    client.invite(&sdp(STREAMS), PEOPLE);
+    assert_eq!(client.names(), ["offered", "answered"]);
+    let said = |value: &str| format!("X-Consent: {value}\r\nContent-Type: application/sdp\r\n");
+    for (value, event) in [("perhaps", ""), ("YES;by=ivr", "consented"), ("yes", ""), ("no", "objected")] {
+        client.request("INVITE", &said(value), &sdp(STREAMS));
+        assert_eq!(client.names().join(""), event, "{value}");
+    }
 }
 
 #[test]

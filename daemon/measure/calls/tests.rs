@@ -8,7 +8,15 @@ kpis = ["talk_balance", "silence"]
 [[consent]]
 match = "555*"
 customer = "notice"
+notice = "N-1"
 agent = "agreement"
+[controller]
+name = "Harbor Telecom"
+contact = "privacy@harbor.example"
+[agreement]
+name = "Agreement 7"
+parties = ["Harbor Telecom", "Works council"]
+signed = "2026-10-01"
 [retention]
 scores_days = 7
 [[purpose]]
@@ -43,6 +51,13 @@ fn run_with(calling: &str, called: &str, event: impl Fn(i64) -> Option<CallEvent
     let site = Site::new(&[("sip:1???@*".into(), "billing".into())], &[]).unwrap();
     let charter = Charter::parse(CHARTER).unwrap();
     let mut measure = Measure::new(Arc::new(charter), Arc::new(site), None, Depth::Full);
+    let outputs = played(&mut measure, calling, called, event);
+    let findings = outputs.into_iter().find_map(|output| if let Output::Findings(found) = output { Some(*found) } else { None });
+    (measure, findings.unwrap())
+}
+
+/// All that comes of one call.
+fn played(measure: &mut Measure, calling: &str, called: &str, event: impl Fn(i64) -> Option<CallEvent>) -> Vec<Output> {
     let today = Date::constant(2026, 11, 23);
     let party = |number: &str| if number.is_empty() { Party::unnamed() } else { Party::new(&format!("sip:{number}@pbx.example"), None, number) };
     let origin = if calling.is_empty() { Origin::Recording } else { Origin::Invite };
@@ -59,13 +74,7 @@ fn run_with(calling: &str, called: &str, event: impl Fn(i64) -> Option<CallEvent
     }
     let ended = CallEvent::Ended { call: CALL, at: at(2_000), cause: EndCause::HungUp, streams: [Some(stream()); 2] };
     measure.event(ended, today);
-    let mut findings = None;
-    while let Some(output) = measure.poll() {
-        if let Output::Findings(found) = output {
-            findings = Some(*found);
-        }
-    }
-    (measure, findings.unwrap())
+    std::iter::from_fn(|| measure.poll()).collect()
 }
 
 #[test]
@@ -112,7 +121,7 @@ fn a_recording_says_by_its_channels_who_is_who() {
 
 #[test]
 fn an_objection_drops_what_was_heard_and_ends_decoding() {
-    let objects = |packet| (packet == 20).then_some(CallEvent::Objected { call: CALL, at: at(1_400) });
+    let objects = |packet| (packet == 20).then_some(CallEvent::Objected { call: CALL, at: at(1_400), said: Said::Key });
     let (measure, findings) = run_with("555123", "1001", objects);
     assert_eq!((measure.counters().frames_decoded, measure.counters().frames_dropped), (40, 60));
     assert_eq!(findings.consent, Consent::Refused);
@@ -123,8 +132,8 @@ fn an_objection_drops_what_was_heard_and_ends_decoding() {
 #[test]
 fn nothing_is_decoded_in_a_pause() {
     let pauses = |packet| match packet {
-        20 => Some(CallEvent::Paused { call: CALL, at: at(1_400) }),
-        30 => Some(CallEvent::Continued { call: CALL, at: at(1_600) }),
+        20 => Some(CallEvent::Paused { call: CALL, at: at(1_400), said: Said::Key }),
+        30 => Some(CallEvent::Continued { call: CALL, at: at(1_600), said: Said::Key }),
         _ => None,
     };
     let (measure, findings) = run_with("555123", "1001", pauses);
@@ -157,4 +166,103 @@ fn of_a_mixed_stream_no_number_is_one_partys() {
     let (_, findings) = run_with("1001", "5550001", |packet| (packet == 0).then_some(CallEvent::Mixed { call: CALL, at: at(1_000) }));
     assert_eq!(findings.quality, [Err(Reason::Mixed); 2]);
     assert!(findings.talk.is_some_and(|talk| talk.legs.iter().all(|leg| leg.talk_time_ms == Err(Reason::Mixed))));
+}
+
+/// A charter whose calls wait for the customer's yes and the agent's acknowledgement.
+const ASKING: &str = r#"version = "1"
+profile = "uk"
+kpis = ["silence"]
+[controller]
+name = "Harbor Telecom"
+contact = "privacy@harbor.example"
+[[consent]]
+match = "555*"
+customer = "given"
+agent = "acknowledged"
+[keys]
+consent = "*1"
+[exclude]
+numbers = ["555112"]
+[retention]
+scores_days = 7
+[[purpose]]
+metric = "silence"
+why = "a"
+basis = "b"
+review_by = "2027-05-01"
+"#;
+
+fn asking(is_acknowledged: bool, calling: &str, event: impl Fn(i64) -> Option<CallEvent>) -> (Counters, Findings, Vec<Decision>) {
+    let site = Site::new(&[("sip:1???@*".into(), "billing".into())], &[]).unwrap();
+    let mut measure = Measure::new(Arc::new(Charter::parse(ASKING).unwrap()), Arc::new(site), None, Depth::Full);
+    let mark = sotto_charter::Mark([7; 16]);
+    let standing = sotto_charter::AgentStanding { has_acknowledged: is_acknowledged, ..Default::default() };
+    let agents = if is_acknowledged { [(mark, standing)].into_iter().collect() } else { std::collections::HashMap::new() };
+    measure.register(Arc::new(Register::new(Arc::new(move |identity: &str| if identity.contains("1001") { mark } else { sotto_charter::Mark([0; 16]) }), agents)), at(0));
+    let findings = played(&mut measure, calling, "1001", event);
+    let mut decisions = Vec::new();
+    let mut found = None;
+    for output in findings {
+        match output {
+            Output::Findings(findings) => found = Some(*findings),
+            Output::Decided(_, _, decision) => decisions.push(decision),
+            _ => {}
+        }
+    }
+    (measure.counters(), found.unwrap(), decisions)
+}
+
+fn said(at_packet: i64, event: fn() -> CallEvent) -> impl Fn(i64) -> Option<CallEvent> {
+    move |packet| (packet == at_packet).then(event)
+}
+
+#[test]
+fn nothing_is_decoded_before_the_customers_yes() {
+    let yes = || CallEvent::Consented { call: CALL, at: at(1_500), side: Some(Side::Calling), said: Said::Key };
+    let (counters, findings, decisions) = asking(true, "5550001", said(25, yes));
+    assert_eq!((counters.frames_decoded, counters.frames_dropped), (50, 50));
+    assert!((findings.scored_fraction - 0.5).abs() < 1e-9, "what was said before is not heard: {}", findings.scored_fraction);
+    assert_eq!(decisions.iter().map(|decision| decision.why).collect::<Vec<_>>(), [Why::NoYes, Why::YesByKey]);
+}
+
+#[test]
+fn a_yes_counts_where_it_is_the_customers_and_both_said_it() {
+    let agents = || CallEvent::Consented { call: CALL, at: at(1_500), side: Some(Side::Called), said: Said::Key };
+    let (counters, ..) = asking(true, "5550001", said(25, agents));
+    assert_eq!(counters.frames_decoded, 0, "the agent cannot say yes for the customer");
+    let yes = || CallEvent::Consented { call: CALL, at: at(1_500), side: None, said: Said::Header };
+    let (counters, findings, decisions) = asking(false, "5550001", said(25, yes));
+    assert_eq!((counters.frames_decoded, findings.consent), (0, Consent::Unknown));
+    assert_eq!(decisions.last().unwrap().why, Why::NotAcknowledged);
+}
+
+#[test]
+fn a_private_call_and_an_excluded_number_leave_nothing() {
+    let yes = || CallEvent::Consented { call: CALL, at: at(1_000), side: None, said: Said::Header };
+    let (_, findings, _) = asking(true, "5550001", move |packet| match packet {
+        0 => Some(yes()),
+        25 => Some(CallEvent::TakenOut { call: CALL, at: at(1_500) }),
+        _ => None,
+    });
+    assert_eq!((findings.consent, findings.scored_fraction), (Consent::Excluded, 0.0));
+    assert!(findings.silence.is_none());
+    let (counters, findings, _) = asking(true, "555112", said(0, yes));
+    assert_eq!((counters.frames_decoded, findings.consent), (0, Consent::Excluded));
+}
+
+#[test]
+fn each_brake_is_let_go_for_itself() {
+    let events = |packet| {
+        let event = |said: Said, pauses: bool| if pauses { CallEvent::Paused { call: CALL, at: at(1_000 + packet * 20), said } } else { CallEvent::Continued { call: CALL, at: at(1_000 + packet * 20), said } };
+        match packet {
+            10 => Some(event(Said::Recording, true)),
+            20 => Some(event(Said::Key, true)),
+            30 => Some(event(Said::Key, false)),
+            40 => Some(event(Said::Recording, false)),
+            _ => None,
+        }
+    };
+    let (measure, findings) = run_with("555123", "1001", events);
+    assert_eq!((measure.counters().frames_decoded, measure.counters().frames_dropped), (40, 60));
+    assert!((findings.scored_fraction - 0.4).abs() < 1e-9);
 }

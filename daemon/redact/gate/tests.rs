@@ -8,7 +8,15 @@ kpis = ["talk_balance", "silence"]
 [[consent]]
 match = "*"
 customer = "notice"
+notice = "N-1"
 agent = "agreement"
+[controller]
+name = "Harbor Telecom"
+contact = "privacy@harbor.example"
+[agreement]
+name = "Agreement 7"
+parties = ["Harbor Telecom", "Works council"]
+signed = "2026-10-01"
 [retention]
 scores_days = 7
 [[purpose]]
@@ -44,6 +52,8 @@ fn findings() -> Findings {
         streams: [None::<StreamFacts>, None],
         quality: [Ok(4.41), Err(Reason::OneLegged)],
         scored_fraction: 1.0,
+        unpaused: 1.0,
+        agent: None,
         talk: Some(TalkBalance {
             legs: [talk, LegTalk { talk_time_ms: Err(Reason::OneLegged), talk_speed_wpm: Err(Reason::OneLegged) }],
             longest_monologue_agent_ms: Err(Reason::OneLegged),
