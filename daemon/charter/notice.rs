@@ -85,7 +85,7 @@ fn responsible(charter: &Charter, facts: &Facts, say: Tongue) -> Section {
         entries.push((say.t("Responsible", "Verantwortlich").to_owned(), controller.name.clone()));
         entries.push((say.t("Questions and requests to", "Fragen und Anträge an").to_owned(), controller.contact.clone()));
         if let Some(officer) = &controller.officer {
-            entries.push((say.t("Data protection officer", "Datenschutzbeauftragte Stelle").to_owned(), officer.clone()));
+            entries.push((say.t("Data protection officer", "Datenschutz").to_owned(), officer.clone()));
         }
         if let Some(reviewer) = &controller.reviewer {
             entries.push((say.t("Reviews contested numbers", "Prüft beanstandete Zahlen").to_owned(), reviewer.clone()));

@@ -143,7 +143,7 @@ const STYLE: &str = "\
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 1.0625rem/1.6 Georgia, 'Liberation Serif', 'DejaVu Serif', serif; overflow-wrap: break-word; hyphens: auto; }
 main { max-width: 42rem; margin: 0 auto; padding: 1.5rem 1.1rem 4rem; }
-h1, h2, h3, dt { font-family: system-ui, 'Liberation Sans', 'DejaVu Sans', sans-serif; line-height: 1.25; hyphens: manual; }
+h1, h2, h3, dt { font-family: system-ui, 'Liberation Sans', 'DejaVu Sans', sans-serif; line-height: 1.25; hyphens: auto; }
 h1 { font-size: 1.9rem; margin: 0.5rem 0 1.5rem; }
 h2 { font-size: 1.25rem; margin: 2.2rem 0 0.7rem; padding-top: 0.7rem; border-top: 1px solid var(--rule); }
 h3 { font-size: 1.05rem; margin: 0 0 0.5rem; }
@@ -151,7 +151,7 @@ p { margin: 0 0 0.8rem; }
 ul { margin: 0 0 0.8rem; padding-left: 1.2rem; }
 li { margin-bottom: 0.4rem; }
 article { background: var(--card); border-radius: 0.5rem; padding: 0.9rem 1rem; margin-bottom: 0.9rem; break-inside: avoid; }
-dl { margin: 0; display: grid; grid-template-columns: 8.5rem 1fr; gap: 0.35rem 1rem; }
+dl { margin: 0; display: grid; grid-template-columns: 9.5rem 1fr; gap: 0.35rem 1rem; }
 dt { color: var(--soft); font-size: 0.9rem; padding-top: 0.2rem; }
 dd { margin: 0; }
 .line { border-bottom: 1px solid var(--ink); height: 3rem; display: flex; align-items: flex-end; }
