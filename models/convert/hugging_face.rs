@@ -33,10 +33,11 @@ struct Configuration {
 struct Suppressed {
     suppress_tokens: Option<Vec<i64>>,
     begin_suppress_tokens: Option<Vec<i64>>,
+    alignment_heads: Option<Vec<[u32; 2]>>,
 }
 
-/// Model, suppressed tokens, those suppressed at the beginning, and the vocabulary.
-pub(crate) type Read = (Model, Vec<u32>, Vec<u32>, Vec<String>);
+/// Model, suppressed tokens, those suppressed at the beginning, alignment heads, and the vocabulary.
+pub(crate) type Read = (Model, Vec<u32>, Vec<u32>, Vec<[u32; 2]>, Vec<String>);
 
 /// Reads the folder.
 pub(crate) fn read_folder(folder: &Path) -> Result<Read, ConvertError> {
@@ -58,6 +59,7 @@ pub(crate) fn read_folder(folder: &Path) -> Result<Read, ConvertError> {
     };
     let suppressed = tokens(newer.suppress_tokens, older.suppress_tokens);
     let at_first = tokens(newer.begin_suppress_tokens, older.begin_suppress_tokens);
+    let aligned = newer.alignment_heads.or(older.alignment_heads).unwrap_or_default();
 
     let path = folder.join("vocab.json");
     let mut numbered: BTreeMap<String, usize> = json(&path)?;
@@ -87,6 +89,7 @@ pub(crate) fn read_folder(folder: &Path) -> Result<Read, ConvertError> {
         Model::of(renamed.variables),
         suppressed,
         at_first,
+        aligned,
         vocabulary,
     ))
 }

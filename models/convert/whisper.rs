@@ -15,6 +15,9 @@ use crate::{ConvertError, Converted, hugging_face, read};
 struct Configuration {
     suppress_ids: Vec<u32>,
     suppress_ids_begin: Vec<u32>,
+    /// Layer and head of those that look where the next token is spoken.
+    #[serde(default)]
+    alignment_heads: Vec<[u32; 2]>,
 }
 
 /// Metadata and tensors of the GGUF file, from `paths`: CTranslate2's `model.bin` (which may come in parts, to be put
@@ -27,11 +30,12 @@ pub(crate) fn convert(paths: &[PathBuf], stored: Stored) -> Result<Converted, Co
     let folder = first.parent().unwrap_or_else(|| Path::new("."));
     let is_safetensors = first.extension().is_some_and(|kind| kind == "safetensors");
     let (mut model, configuration, vocabulary) = if is_safetensors {
-        let (model, suppress_ids, suppress_ids_begin, vocabulary) =
+        let (model, suppress_ids, suppress_ids_begin, alignment_heads, vocabulary) =
             hugging_face::read_folder(folder)?;
         let configuration = Configuration {
             suppress_ids,
             suppress_ids_begin,
+            alignment_heads,
         };
         (model, configuration, vocabulary)
     } else {
@@ -129,6 +133,10 @@ fn metadata(
         more.push(("whisper.language_token_ids".to_owned(), numbers(&ids)));
     }
     prompt.push(token("<|notimestamps|>")?);
+    if !configuration.alignment_heads.is_empty() {
+        let heads = configuration.alignment_heads.concat();
+        more.push(("whisper.alignment_heads".to_owned(), numbers(&heads)));
+    }
     let mut metadata = BTreeMap::from([
         ("general.architecture".to_owned(), text("whisper")),
         ("general.name".to_owned(), text(&format!("Whisper {name}"))),

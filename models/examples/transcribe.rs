@@ -23,7 +23,7 @@ const BATCH: usize = 8;
 fn main() -> ExitCode {
     let Some(arguments) = Arguments::parse() else {
         eprintln!(
-            "usage: transcribe [--pack DIR] [--batch N] [--language CODE] [--confidence] LIST"
+            "usage: transcribe [--pack DIR] [--batch N] [--language CODE] [--confidence] [--words] LIST"
         );
         return ExitCode::from(2);
     };
@@ -41,6 +41,8 @@ struct Arguments {
     pack: PathBuf,
     /// Adds columns: average log probability, mean word probability, no-speech probability.
     confidence: bool,
+    /// Adds a column: each word with its begin and end in seconds, its probability and its confidence, as JSON.
+    words: bool,
     batch: usize,
     /// A code such as `en`; found out for each turn unless given, where the model knows several.
     language: Option<String>,
@@ -51,6 +53,7 @@ impl Arguments {
     fn parse() -> Option<Self> {
         let mut pack = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/models/en");
         let mut confidence = false;
+        let mut words = false;
         let mut batch = BATCH;
         let mut language = None;
         let mut list = None;
@@ -59,6 +62,7 @@ impl Arguments {
             match argument.to_str() {
                 Some("--pack") => pack = arguments.next()?.into(),
                 Some("--confidence") => confidence = true,
+                Some("--words") => words = true,
                 Some("--batch") => {
                     batch = arguments.next()?.to_str()?.parse().ok()?;
                     if batch == 0 {
@@ -74,6 +78,7 @@ impl Arguments {
         Some(Self {
             pack,
             confidence,
+            words,
             batch,
             language,
             list: list?,
@@ -125,7 +130,11 @@ fn run(arguments: &Arguments) -> Result<bool, Box<dyn std::error::Error>> {
             .into_iter();
         for (path, pieces) in &read_together {
             let heard: Vec<Heard> = heard.by_ref().take(pieces.len()).collect();
-            writeln!(output, "{path}\t{}", text(&heard, arguments.confidence))?;
+            write!(output, "{path}\t{}", text(&heard, arguments.confidence))?;
+            if arguments.words {
+                write!(output, "\t{}", words(&heard))?;
+            }
+            writeln!(output)?;
         }
     }
     output.flush()?;
@@ -218,6 +227,19 @@ fn text(heard: &[Heard], confidence: bool) -> String {
         );
     }
     line
+}
+
+/// Of the pieces of one file, one after the other.
+fn words(heard: &[Heard]) -> serde_json::Value {
+    let piece = (MAX_SAMPLES / RATE as usize) as f32;
+    let words = (0..).zip(heard).flat_map(|(index, heard): (u16, _)| {
+        let from = f32::from(index) * piece;
+        heard.words.iter().map(move |word| {
+            let (begin, end) = (from + word.begin, from + word.end);
+            serde_json::json!([word.text, begin, end, word.probability, word.confidence])
+        })
+    });
+    words.collect()
 }
 
 /// What is wrong with a wav file, without what is in it.

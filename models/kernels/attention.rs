@@ -4,20 +4,32 @@
 //! product of matrices spends more on packing them than on multiplying.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, bail};
-use zeroize::Zeroize;
 
-use crate::kernels::query::{QueryAttention, Rows};
-use crate::kernels::{HEAD, Scratch, values, with_scratch};
+use crate::kernels::query::{MOST_TURNS, QueryAttention};
+use crate::kernels::{HEAD, Rows, Scratch, room, values, with_scratch};
 
 /// Queries at a time: with 1,500 keys their scores take 100 KiB.
-const QUERIES: usize = 16;
+const QUERIES: usize = MOST_TURNS;
 
 /// Takes queries, keys and values side by side, `[positions, 3 * width]`; gives `[positions, width]`.
 pub(crate) struct SelfAttention;
 
 impl SelfAttention {
     fn forward(input: &[f32], positions: usize, width: usize) -> Vec<f32> {
-        let mut output = vec![0.0; positions * width];
+        let mut output = Vec::new();
+        Self::forward_into(input, positions, width, &mut output);
+        output
+    }
+
+    /// As a candle operation does it, but the result replaces what is in `output`.
+    pub(crate) fn forward_into(
+        input: &[f32],
+        positions: usize,
+        width: usize,
+        output: &mut Vec<f32>,
+    ) {
+        room(output, positions * width);
+        output.fill(0.0);
         with_scratch(|scratch| {
             let Scratch {
                 memory, weights, ..
@@ -38,9 +50,8 @@ impl SelfAttention {
                 }
             }
             memory.wipe();
-            weights.zeroize();
+            weights.fill(0.0);
         });
-        output
     }
 }
 

@@ -1,14 +1,10 @@
-//! A convolution over time of three taps, with GELU, as one matrix product.
+//! A convolution over time of three taps, with GELU, as one product of matrices.
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, bail};
-use rten_gemm::{BiasVector, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix};
-use rten_simd::SimdUnaryOp;
-use rten_tensor::NdTensorView;
-use rten_vecmath::Gelu;
+use candle_core::{Result, bail};
 
 use crate::error::ModelError;
 use crate::gguf::Tensors;
-use crate::kernels::{values, with_products};
+use crate::kernels::{Activation, Linear, Rows, room};
 
 const TAPS: usize = 3;
 
@@ -16,8 +12,7 @@ const TAPS: usize = 3;
 pub(crate) struct Convolution {
     inputs: usize,
     stride: usize,
-    weights: PackedBMatrix<f32>,
-    bias: Vec<f32>,
+    product: Linear,
 }
 
 impl Convolution {
@@ -35,65 +30,35 @@ impl Convolution {
     }
 
     pub(crate) fn new(inputs: usize, stride: usize, weights: &[f32], bias: Vec<f32>) -> Self {
-        let view = NdTensorView::<f32, 2>::from_data([bias.len(), TAPS * inputs], weights);
         Self {
             inputs,
             stride,
-            weights: with_products(|products| products.f32.prepack_b(view.transposed())),
-            bias,
+            // What is lost of a spectrogram here costs words: 7.45 % of them wrong, 7.20 % so.
+            product: Linear::from_rows(TAPS * inputs, weights, bias, Activation::Gelu).fine(),
         }
     }
 
-    fn forward(&self, input: &[f32]) -> Result<Vec<f32>> {
-        let frames = input.len() / self.inputs / self.stride;
-        let outputs = self.bias.len();
-        let mut padded = vec![0.0; input.len() + 2 * self.inputs];
-        padded[self.inputs..self.inputs + input.len()].copy_from_slice(input);
-        let mut output = vec![0.0; frames * outputs];
-        if frames == 0 {
-            return Ok(output);
+    /// The result replaces what is in `output`; `padded` is room.
+    pub(crate) fn forward_into(
+        &self,
+        input: &[f32],
+        padded: &mut Vec<f32>,
+        output: &mut Vec<f32>,
+    ) -> Result<()> {
+        let inputs = self.inputs;
+        if !input.len().is_multiple_of(inputs * self.stride) {
+            bail!("convolution: whole strides of {inputs} values are needed")
         }
-        // Three neighbouring frames lie side by side already: each row of this matrix is a window on them.
-        let windows = NdTensorView::<f32, 2>::from_slice_with_strides(
-            [frames, TAPS * self.inputs],
-            &padded,
-            [self.stride * self.inputs, 1],
-        )
-        .map_err(candle_core::Error::wrap)?;
-        with_products(|products| {
-            products.f32.gemm(
-                &mut output,
-                GemmInputA::Unpacked(windows),
-                GemmInputB::Packed(&self.weights),
-                GemmOptions {
-                    bias: Some(BiasVector::Row(&self.bias)),
-                    ..GemmOptions::default()
-                },
-            )
-        })
-        .map_err(candle_core::Error::wrap)?;
-        Gelu {}.map_mut(&mut output);
+        room(padded, input.len() + 2 * inputs);
+        padded[..inputs].fill(0.0);
+        padded[inputs..inputs + input.len()].copy_from_slice(input);
+        padded[inputs + input.len()..].fill(0.0);
+        // Three neighbouring frames lie side by side already: each row of the product is a window on them.
+        let windows = Rows::new(padded, self.stride * inputs);
+        let count = input.len() / inputs / self.stride;
+        self.product.forward_windows(windows, count, output)?;
         padded.fill(0.0);
-        Ok(output)
-    }
-}
-
-impl CustomOp1 for Convolution {
-    fn name(&self) -> &'static str {
-        "convolution"
-    }
-
-    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (frames, inputs) = layout.shape().dims2()?;
-        if inputs != self.inputs || !frames.is_multiple_of(self.stride) {
-            bail!(
-                "convolution: whole strides of {} values are needed",
-                self.inputs
-            )
-        }
-        let output = self.forward(values(storage, layout)?)?;
-        let shape = (frames / self.stride, self.bias.len());
-        Ok((CpuStorage::F32(output), shape.into()))
+        Ok(())
     }
 }
 
@@ -115,8 +80,9 @@ mod tests {
             let weights = numbers(1, outputs * TAPS * inputs);
             let bias = numbers(2, outputs);
             let input = numbers(3, frames * inputs);
-            let found = Convolution::new(inputs, stride, &weights, bias.clone())
-                .forward(&input)
+            let (mut padded, mut found) = (vec![f32::NAN; 7], Vec::new());
+            Convolution::new(inputs, stride, &weights, bias.clone())
+                .forward_into(&input, &mut padded, &mut found)
                 .unwrap();
 
             let device = Device::Cpu;
@@ -138,9 +104,17 @@ mod tests {
                 .to_vec1::<f32>()
                 .unwrap();
             assert_eq!(found.len(), expected.len());
-            for (found, expected) in found.iter().zip(&expected) {
-                assert!((found - expected).abs() < 1e-3, "{found} for {expected}");
-            }
+            // But for the rounding of the weights, to a hundredth of the results' size.
+            let size: f32 = expected.iter().map(|value| value * value).sum();
+            let off: f32 = found
+                .iter()
+                .zip(&expected)
+                .map(|(a, b)| (a - b).powi(2))
+                .sum();
+            assert!(
+                off < 4e-4 * size + 1e-4,
+                "{frames}, {inputs}: {off} of {size}"
+            );
         }
     }
 }

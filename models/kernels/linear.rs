@@ -1,32 +1,31 @@
 //! A layer `x · Wᵀ + b`: weights i8 with one scale for each output, activations u8 with a scale and a zero
 //! point for each row, sums in i32.
 
-use std::mem::MaybeUninit;
-
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, bail};
-use rten_simd::ops::{BitOps, FloatOps, NarrowSaturate, NumOps, ToFloat};
-use rten_simd::{Isa, SimdOp, SimdUnaryOp, SliceWriter};
-use rten_vecmath::{ExtendInit, Gelu, MinMax};
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, bail};
+use rten_simd::ops::{BitOps, FloatOps, IntOps, NarrowSaturate, NumOps, ToFloat};
+use rten_simd::{Isa, SimdOp};
 
 use crate::error::ModelError;
 use crate::gguf::Tensors;
-use crate::kernels::product::{Instructions, Matrix};
-use crate::kernels::{Scratch, values, with_scratch};
+use crate::kernels::gelu::Gelu;
+use crate::kernels::product::{Instructions, Matrix, fit};
+use crate::kernels::{LayerNorm, Rows, Scratch, room, values, vector, with_scratch};
 
-/// Rows that are quantized, multiplied and turned back at once: their sums stay in the cache.
-const ROWS: usize = 32;
+/// Rows that are quantized at once, and take each panel of the weights before the next one.
+const ROWS: usize = 96;
+/// Outputs whose sums are turned back at once: with [`ROWS`] they stay in the second cache.
+const OUTPUTS: usize = 128;
 
 /// What follows the product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Activation {
     /// Nothing.
     None,
-    /// The exact GELU, by the error function.
+    /// GELU.
     Gelu,
 }
 
-/// The layer. As a candle operation of one operand it takes `[rows, inputs]` and gives `[rows, outputs]`; of
-/// two, it adds what it gives to the second.
+/// The layer.
 pub(crate) struct Linear {
     weights: Matrix,
     /// One for each output.
@@ -35,7 +34,19 @@ pub(crate) struct Linear {
     totals: Vec<i32>,
     bias: Vec<f32>,
     activation: Activation,
-    instructions: Instructions,
+    /// Activations in two numbers each: at twice the cost, as exact as f32.
+    fine: bool,
+}
+
+/// Where the results go.
+#[derive(Clone, Copy, PartialEq)]
+enum Into<'a> {
+    /// In place of what was there.
+    Empty,
+    /// On top of what was there.
+    Sum,
+    /// In place of what was there, on top of these.
+    SumOf(&'a [f32]),
 }
 
 impl Linear {
@@ -70,33 +81,29 @@ impl Linear {
         activation: Activation,
     ) -> std::result::Result<Self, ModelError> {
         let outputs = bias.len();
-        let mut rows = Vec::with_capacity(inputs * outputs);
-        let mut scales = Vec::with_capacity(outputs);
-        tensors.for_each_row(weight, outputs, inputs, |_, row| {
-            scales.push(quantize_weights(row, &mut rows));
-        })?;
-        Ok(Self::from_parts(inputs, &rows, scales, bias, activation))
+        let mut layer = Unpacked::new(inputs, outputs);
+        tensors.for_each_row(weight, outputs, inputs, |_, row| layer.push(row))?;
+        Ok(layer.pack(bias, activation))
     }
 
-    pub(crate) fn from_parts(
+    /// From `[outputs][inputs]`.
+    pub(crate) fn from_rows(
         inputs: usize,
-        rows: &[i8],
-        scales: Vec<f32>,
+        weights: &[f32],
         bias: Vec<f32>,
         activation: Activation,
     ) -> Self {
-        let totals = rows
-            .chunks_exact(inputs.max(1))
-            .map(|row| row.iter().map(|&weight| i32::from(weight)).sum())
-            .collect();
-        Self {
-            weights: Matrix::new(inputs, bias.len(), rows),
-            scales,
-            totals,
-            bias,
-            activation,
-            instructions: Instructions::chosen(),
+        let mut layer = Unpacked::new(inputs, bias.len());
+        for row in weights.chunks_exact(inputs) {
+            layer.push(row);
         }
+        layer.pack(bias, activation)
+    }
+
+    /// The same with activations of twice the bits, for twice the time.
+    pub(crate) fn fine(mut self) -> Self {
+        self.fine = true;
+        self
     }
 
     /// Appends one row of the weights in f32: an embedding is a row of the matrix that ends the decoder.
@@ -110,99 +117,434 @@ impl Linear {
         true
     }
 
-    /// `input` is any number of rows; a residual has as many, of `outputs` values.
-    fn forward(&self, input: &[f32], residual: Option<&[f32]>) -> Result<Vec<f32>> {
-        let mut output = Vec::new();
-        self.forward_into(input, residual, &mut output)?;
-        Ok(output)
-    }
-
-    /// As a candle operation does it, but the result replaces what is in `output`.
+    /// `input` is any number of rows; a residual has as many, of the layer's outputs. The result replaces what is in
+    /// `output`.
     pub(crate) fn forward_into(
         &self,
         input: &[f32],
         residual: Option<&[f32]>,
         output: &mut Vec<f32>,
     ) -> Result<()> {
-        let (inputs, outputs) = (self.weights.inputs(), self.weights.outputs());
+        let rows = self.count(input)?;
+        let into = residual.map_or(Into::Empty, Into::SumOf);
+        room(output, rows * self.weights.outputs());
+        self.forward(
+            Rows::new(input, self.weights.inputs()),
+            rows,
+            None,
+            into,
+            output,
+        )
+    }
+
+    /// As [`Self::forward_into`] of what `norm` makes of the rows.
+    pub(crate) fn forward_normed(
+        &self,
+        norm: &LayerNorm,
+        input: &[f32],
+        output: &mut Vec<f32>,
+    ) -> Result<()> {
+        let rows = self.count(input)?;
+        room(output, rows * self.weights.outputs());
+        let input = Rows::new(input, self.weights.inputs());
+        self.forward(input, rows, Some(norm), Into::Empty, output)
+    }
+
+    /// Adds the results to what is in `output`.
+    pub(crate) fn add_to(&self, input: &[f32], output: &mut [f32]) -> Result<()> {
+        let rows = self.count(input)?;
+        self.forward(
+            Rows::new(input, self.weights.inputs()),
+            rows,
+            None,
+            Into::Sum,
+            output,
+        )
+    }
+
+    /// Of `count` rows that may overlap; the result replaces what is in `output`.
+    pub(crate) fn forward_windows(
+        &self,
+        input: Rows<'_>,
+        count: usize,
+        output: &mut Vec<f32>,
+    ) -> Result<()> {
+        room(output, count * self.weights.outputs());
+        self.forward(input, count, None, Into::Empty, output)
+    }
+
+    fn count(&self, input: &[f32]) -> Result<usize> {
+        let inputs = self.weights.inputs();
         if !input.len().is_multiple_of(inputs) {
             bail!("linear: rows of {inputs} values are needed")
         }
-        let rows = input.len() / inputs;
-        if residual.is_some_and(|residual| residual.len() != rows * outputs) {
+        Ok(input.len() / inputs)
+    }
+
+    fn forward(
+        &self,
+        input: Rows<'_>,
+        count: usize,
+        norm: Option<&LayerNorm>,
+        into: Into<'_>,
+        output: &mut [f32],
+    ) -> Result<()> {
+        let outputs = self.weights.outputs();
+        let residual = match into {
+            Into::SumOf(residual) => residual.len(),
+            Into::Empty | Into::Sum => count * outputs,
+        };
+        if residual != count * outputs || output.len() != count * outputs {
             bail!("linear: a residual of the output's shape is needed")
         }
-        output.clear();
-        output.reserve(rows * outputs);
         with_scratch(|scratch| {
-            for (index, block) in input.chunks(ROWS * inputs).enumerate() {
-                self.quantize(block, scratch);
-                let needed = scratch.ranges.len() * self.weights.row_sums();
-                if scratch.sums.len() < needed {
-                    scratch.sums.resize(needed, 0);
-                }
-                let sums = &mut scratch.sums[..needed];
-                self.weights
-                    .multiply(self.instructions, &scratch.quantized, sums);
-                let residual = residual.map(|all| &all[index * ROWS * outputs..]);
-                self.restore(sums, &scratch.ranges, residual, output);
+            for from in (0..count).step_by(ROWS) {
+                let rows = from..count.min(from + ROWS);
+                self.quantize(input.from(rows.start), rows.len(), norm, scratch);
+                let place = rows.start * outputs..rows.end * outputs;
+                let into = match into {
+                    Into::SumOf(residual) => Into::SumOf(&residual[place.clone()]),
+                    other => other,
+                };
+                self.multiply(scratch, into, &mut output[place]);
             }
             scratch.quantized.fill(0);
+            scratch.normed.fill(0.0);
         });
         Ok(())
     }
 
-    fn quantize(&self, block: &[f32], scratch: &mut Scratch) {
-        let (inputs, row_bytes) = (self.weights.inputs(), self.weights.row_bytes());
-        scratch.quantized.clear();
-        scratch.ranges.clear();
-        for row in block.chunks_exact(inputs) {
-            let (scale, zero_point) = range(row, self.instructions.levels());
-            scratch.quantized.reserve(row_bytes);
-            scratch.quantized.extend_init(|room| {
-                Quantize {
-                    row,
-                    scale: 1.0 / scale,
-                    zero_point,
-                    output: &mut room[..inputs],
-                }
-                .dispatch()
-            });
-            scratch.ranges.push((scale, zero_point));
-            scratch
-                .quantized
-                .resize(scratch.ranges.len() * row_bytes, 0);
-        }
-    }
-
-    fn restore(
+    fn quantize(
         &self,
-        sums: &[i32],
-        ranges: &[(f32, u8)],
-        residual: Option<&[f32]>,
-        output: &mut Vec<f32>,
+        input: Rows<'_>,
+        count: usize,
+        norm: Option<&LayerNorm>,
+        scratch: &mut Scratch,
     ) {
+        let (inputs, row_bytes) = (self.weights.inputs(), self.weights.row_bytes());
+        let Scratch {
+            quantized,
+            ranges,
+            normed,
+            ..
+        } = scratch;
+        ranges.clear();
+        let mut quantize = Quantize {
+            input,
+            inputs,
+            norm,
+            levels: self.weights.instructions().levels(),
+            normed,
+            row_bytes,
+            ranges,
+            output: &mut [],
+            rest: &mut [],
+        };
+        if self.fine {
+            room(quantized, 2 * count * row_bytes);
+            let (output, rest) = quantized.split_at_mut(count * row_bytes);
+            quantize.output = output;
+            quantize.rest = rest;
+        } else {
+            room(quantized, count * row_bytes);
+            quantize.output = quantized;
+        }
+        quantize.dispatch();
+    }
+
+    /// Of the rows that were quantized.
+    fn multiply(&self, scratch: &mut Scratch, into: Into<'_>, output: &mut [f32]) {
         let outputs = self.weights.outputs();
-        let rows = sums.chunks_exact(self.weights.row_sums());
-        for (index, (sums, &(scale, zero_point))) in rows.zip(ranges).enumerate() {
-            output.extend_init(|room| {
-                Restore {
-                    sums: &sums[..outputs],
-                    scales: &self.scales,
-                    totals: &self.totals,
-                    bias: &self.bias,
-                    row_scale: scale,
-                    zero_point: i32::from(zero_point),
-                    gelu: self.activation == Activation::Gelu,
-                    residual: residual.map(|residual| &residual[index * outputs..]),
-                    output: &mut room[..outputs],
-                }
-                .dispatch()
-            });
+        let panel = self.weights.instructions().panel();
+        for from in (0..outputs).step_by(OUTPUTS) {
+            let part = from..outputs.min(from + OUTPUTS);
+            let row_sums = part.len().next_multiple_of(panel);
+            let count = scratch.ranges.len() * row_sums;
+            room(&mut scratch.sums, if self.fine { 2 * count } else { count });
+            self.weights
+                .multiply(part.clone(), &scratch.quantized, &mut scratch.sums);
+            let (sums, rests) = scratch.sums.split_at(count);
+            Restore {
+                sums,
+                rests,
+                base: self.weights.instructions().levels() as i32 + 1,
+                row_sums,
+                ranges: &scratch.ranges,
+                scales: &self.scales[part.clone()],
+                totals: &self.totals[part.clone()],
+                bias: &self.bias[part.clone()],
+                gelu: self.activation == Activation::Gelu,
+                into,
+                from,
+                stride: outputs,
+                output,
+            }
+            .dispatch();
+        }
+    }
+}
+
+/// A layer whose rows are being read.
+struct Unpacked {
+    instructions: Instructions,
+    inputs: usize,
+    rows: Vec<i8>,
+    scales: Vec<f32>,
+    totals: Vec<i32>,
+}
+
+impl Unpacked {
+    fn new(inputs: usize, outputs: usize) -> Self {
+        Self {
+            instructions: Instructions::chosen(),
+            inputs,
+            rows: Vec::with_capacity(inputs * outputs),
+            scales: Vec::with_capacity(outputs),
+            totals: Vec::with_capacity(outputs),
         }
     }
 
-    fn rows(&self, layout: &Layout) -> Result<usize> {
+    /// Appends a row of weights as i8 from -127 to 127, or less where the instructions need that.
+    fn push(&mut self, row: &[f32]) {
+        let largest = row
+            .iter()
+            .fold(0.0f32, |most, weight| most.max(weight.abs()));
+        let mut scale = if largest > 0.0 { largest / 127.0 } else { 1.0 };
+        let start = self.rows.len();
+        loop {
+            self.rows.truncate(start);
+            // To the nearest, half away from zero; what rounding makes more of is cut off at 127.
+            let quantized = row.iter().map(|weight| {
+                let value = weight / scale;
+                (value + 0.5f32.copysign(value)).clamp(-127.0, 127.0) as i8
+            });
+            self.rows.extend(quantized);
+            let shrink = fit(self.instructions, &self.rows[start..]);
+            if shrink >= 1.0 {
+                break;
+            }
+            // A little less than it says: what is rounded up again may be too much again.
+            scale /= shrink * 0.999;
+        }
+        self.scales.push(scale);
+        self.totals.push(
+            self.rows[start..]
+                .iter()
+                .map(|&weight| i32::from(weight))
+                .sum(),
+        );
+    }
+
+    fn pack(self, bias: Vec<f32>, activation: Activation) -> Linear {
+        Linear {
+            weights: Matrix::new(self.instructions, self.inputs, bias.len(), &self.rows),
+            scales: self.scales,
+            totals: self.totals,
+            bias,
+            activation,
+            fine: false,
+        }
+    }
+}
+
+/// Rows as whole numbers from 0 to `levels`, zero among them: `x / scale + zero_point`, ties to even.
+struct Quantize<'s, 'd> {
+    input: Rows<'s>,
+    inputs: usize,
+    /// Comes before.
+    norm: Option<&'s LayerNorm>,
+    levels: f32,
+    normed: &'d mut Vec<f32>,
+    row_bytes: usize,
+    /// Scale and zero point of each row.
+    ranges: &'d mut Vec<(f32, i32)>,
+    output: &'d mut [u8],
+    /// The lower half of each number, where it is not empty: then there are the squared levels.
+    rest: &'d mut [u8],
+}
+
+impl SimdOp for Quantize<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<I: Isa>(self, isa: I) {
+        let floats = isa.f32();
+        let ints = isa.i32();
+        let shorts = isa.i16();
+        let bytes = isa.u8();
+        let width = floats.len();
+        room(self.normed, self.inputs);
+        let fine = !self.rest.is_empty();
+        let base = self.levels + 1.0;
+        let levels = if fine { base * base - 1.0 } else { self.levels };
+        let mut rests = self.rest.chunks_exact_mut(self.row_bytes);
+        for (index, output) in self.output.chunks_exact_mut(self.row_bytes).enumerate() {
+            let mut row = self.input.row(index, self.inputs);
+            if let Some(norm) = self.norm {
+                norm.row(isa, row, self.normed);
+                row = &*self.normed;
+            }
+            let (low, high) = vector::range(isa, row);
+            let scale = ((high - low) / levels).max(f32::MIN_POSITIVE);
+            let zero = (-low / scale).round_ties_even().clamp(0.0, levels) as i32;
+            self.ranges.push((scale, zero));
+            let reciprocal = 1.0 / scale;
+            let factor = floats.splat(reciprocal);
+            let zero_point = ints.splat(zero);
+            let most = ints.splat(levels as i32);
+            let low_bits = ints.splat(self.levels as i32);
+            let rest = rests.next().unwrap_or_default();
+            let whole = self.inputs / (4 * width) * (4 * width);
+            // Four vectors of f32 become one of bytes. No closure: one would be a call for each.
+            for place in (0..whole).step_by(4 * width) {
+                let mut quads = [ints.zero(); 4];
+                for (index, quad) in quads.iter_mut().enumerate() {
+                    let value = floats.mul(floats.load(&row[place + index * width..]), factor);
+                    *quad = ints.min(ints.add(floats.to_int_round(value), zero_point), most);
+                }
+                if fine {
+                    let mut halves = quads;
+                    for (quad, half) in quads.iter_mut().zip(&mut halves) {
+                        *half = ints.and(*quad, low_bits);
+                        *quad = if base == 128.0 {
+                            ints.shift_right::<7>(*quad)
+                        } else {
+                            ints.shift_right::<8>(*quad)
+                        };
+                    }
+                    let low = ints.narrow_saturate(halves[0], halves[1]);
+                    let high = ints.narrow_saturate(halves[2], halves[3]);
+                    bytes.store(shorts.narrow_saturate(low, high), &mut rest[place..]);
+                }
+                let low = ints.narrow_saturate(quads[0], quads[1]);
+                let high = ints.narrow_saturate(quads[2], quads[3]);
+                bytes.store(shorts.narrow_saturate(low, high), &mut output[place..]);
+            }
+            for place in whole..self.inputs {
+                let value = (row[place] * reciprocal).round_ties_even() as i32 + zero;
+                let value = value.clamp(0, levels as i32);
+                if fine {
+                    output[place] = (value / base as i32) as u8;
+                    rest[place] = (value % base as i32) as u8;
+                } else {
+                    output[place] = value as u8;
+                }
+            }
+            output[self.inputs..].fill(0);
+            if fine {
+                rest[self.inputs..].fill(0);
+            }
+        }
+    }
+}
+
+/// From sums back to f32, with bias and activation, added to a residual where there is one.
+struct Restore<'s, 'd> {
+    /// Of some outputs of all rows.
+    sums: &'s [i32],
+    /// Of the lower halves, where they are not empty: the others count for `base` times as much.
+    rests: &'s [i32],
+    base: i32,
+    row_sums: usize,
+    ranges: &'s [(f32, i32)],
+    scales: &'s [f32],
+    totals: &'s [i32],
+    bias: &'s [f32],
+    gelu: bool,
+    into: Into<'s>,
+    /// Where these outputs stand in a row.
+    from: usize,
+    stride: usize,
+    output: &'d mut [f32],
+}
+
+impl SimdOp for Restore<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<I: Isa>(self, isa: I) {
+        let ints = isa.i32();
+        let floats = isa.f32();
+        let width = floats.len();
+        let count = self.scales.len();
+        let whole = count / width * width;
+        let gelu = Gelu::new(isa);
+        for (index, (sums, &(row_scale, zero_point))) in self
+            .sums
+            .chunks_exact(self.row_sums)
+            .zip(self.ranges)
+            .enumerate()
+        {
+            let place = index * self.stride + self.from;
+            let output = &mut self.output[place..place + count];
+            let residual = match self.into {
+                Into::SumOf(residual) => Some(&residual[place..place + count]),
+                Into::Empty | Into::Sum => None,
+            };
+            let factor = floats.splat(row_scale);
+            let fine = !self.rests.is_empty();
+            let (high, low) = if fine {
+                (zero_point / self.base, zero_point % self.base)
+            } else {
+                (zero_point, 0)
+            };
+            let rests = if fine {
+                &self.rests[index * self.row_sums..][..self.row_sums]
+            } else {
+                sums
+            };
+            let (zero, low_zero) = (ints.splat(high), ints.splat(low));
+            let base = floats.splat(self.base as f32);
+            for place in (0..whole).step_by(width) {
+                let totals = ints.load(&self.totals[place..]);
+                let sum = ints.sub(ints.load(&sums[place..]), ints.mul(totals, zero));
+                let mut sum = ints.to_float(sum);
+                if fine {
+                    let rest = ints.load(&rests[place..]);
+                    let rest = ints.to_float(ints.sub(rest, ints.mul(totals, low_zero)));
+                    sum = floats.mul_add(sum, base, rest);
+                }
+                let scale = floats.mul(floats.load(&self.scales[place..]), factor);
+                let bias = floats.load(&self.bias[place..]);
+                let mut value = floats.mul_add(sum, scale, bias);
+                if self.gelu {
+                    value = gelu.of(isa, value);
+                }
+                if let Some(residual) = residual {
+                    value = floats.add(value, floats.load(&residual[place..]));
+                } else if self.into == Into::Sum {
+                    value = floats.add(value, floats.load(&output[place..]));
+                }
+                floats.store(value, &mut output[place..]);
+            }
+            for place in whole..count {
+                let mut sum = (sums[place] - self.totals[place] * high) as f32;
+                if fine {
+                    let rest = rests[place] - self.totals[place] * low;
+                    sum = sum * self.base as f32 + rest as f32;
+                }
+                let mut value = sum * self.scales[place] * row_scale + self.bias[place];
+                if self.gelu {
+                    value = Gelu::<I>::of_one(value);
+                }
+                if let Some(residual) = residual {
+                    value += residual[place];
+                } else if self.into == Into::Sum {
+                    value += output[place];
+                }
+                output[place] = value;
+            }
+        }
+    }
+}
+
+/// As a candle operation it takes `[rows, inputs]` and gives `[rows, outputs]`.
+impl CustomOp1 for Linear {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (rows, inputs) = layout.shape().dims2()?;
         if inputs != self.weights.inputs() {
             bail!(
@@ -210,281 +552,12 @@ impl Linear {
                 self.weights.inputs()
             )
         }
-        Ok(rows)
-    }
-}
-
-impl CustomOp1 for Linear {
-    fn name(&self) -> &'static str {
-        "linear"
-    }
-
-    fn cpu_fwd(
-        &self,
-        storage: &CpuStorage,
-        layout: &Layout,
-    ) -> Result<(CpuStorage, candle_core::Shape)> {
-        let rows = self.rows(layout)?;
-        let output = self.forward(values(storage, layout)?, None)?;
-        Ok((
-            CpuStorage::F32(output),
-            (rows, self.weights.outputs()).into(),
-        ))
-    }
-}
-
-impl CustomOp2 for Linear {
-    fn name(&self) -> &'static str {
-        "linear with residual"
-    }
-
-    fn cpu_fwd(
-        &self,
-        storage: &CpuStorage,
-        layout: &Layout,
-        residual: &CpuStorage,
-        residual_layout: &Layout,
-    ) -> Result<(CpuStorage, candle_core::Shape)> {
-        let rows = self.rows(layout)?;
-        let residual = values(residual, residual_layout)?;
-        let output = self.forward(values(storage, layout)?, Some(residual))?;
-        Ok((
-            CpuStorage::F32(output),
-            (rows, self.weights.outputs()).into(),
-        ))
-    }
-}
-
-/// Appends a row of weights as i8 from -127 to 127, and gives their scale.
-fn quantize_weights(row: &[f32], to: &mut Vec<i8>) -> f32 {
-    let largest = row
-        .iter()
-        .fold(0.0f32, |most, weight| most.max(weight.abs()));
-    let scale = if largest > 0.0 { largest / 127.0 } else { 1.0 };
-    to.extend(
-        row.iter()
-            .map(|weight| (weight / scale).round().clamp(-127.0, 127.0) as i8),
-    );
-    scale
-}
-
-/// The scale and the zero point that spread a row's values, zero among them, over 0 to `levels`.
-fn range(row: &[f32], levels: f32) -> (f32, u8) {
-    let (low, high) = MinMax::new(row).dispatch();
-    let (low, high) = (low.min(0.0), high.max(0.0));
-    let scale = ((high - low) / levels).max(f32::MIN_POSITIVE);
-    (
-        scale,
-        (-low / scale).round_ties_even().clamp(0.0, levels) as u8,
-    )
-}
-
-/// `x * scale + zero_point` in whole numbers, ties to even.
-struct Quantize<'s, 'd> {
-    row: &'s [f32],
-    scale: f32,
-    zero_point: u8,
-    output: &'d mut [MaybeUninit<u8>],
-}
-
-impl<'d> SimdOp for Quantize<'_, 'd> {
-    type Output = &'d mut [u8];
-
-    #[inline(always)]
-    fn eval<I: Isa>(self, isa: I) -> Self::Output {
-        let floats = isa.f32();
-        let ints = isa.i32();
-        let shorts = isa.i16();
-        let bytes = isa.u8();
-        let width = floats.len();
-        let scale = floats.splat(self.scale);
-        let zero_point = ints.splat(i32::from(self.zero_point));
-        let mut writer = SliceWriter::new(self.output);
-        // Four vectors of f32 become one of bytes. No closure: one would be a call for each.
-        let mut whole = self.row.chunks_exact(4 * width);
-        for values in &mut whole {
-            let mut quads = [ints.zero(); 4];
-            for (index, quad) in quads.iter_mut().enumerate() {
-                let value = floats.mul(floats.load(&values[index * width..]), scale);
-                *quad = ints.add(floats.to_int_round(value), zero_point);
-            }
-            let low = ints.narrow_saturate(quads[0], quads[1]);
-            let high = ints.narrow_saturate(quads[2], quads[3]);
-            writer.write_vec(bytes, shorts.narrow_saturate(low, high));
-        }
-        for value in whole.remainder() {
-            let value = (value * self.scale).round_ties_even() + f32::from(self.zero_point);
-            writer.write_scalar(value as u8);
-        }
-        writer.into_mut_slice()
-    }
-}
-
-/// From sums back to f32, with bias and activation, added to a residual where there is one.
-struct Restore<'s, 'd> {
-    sums: &'s [i32],
-    scales: &'s [f32],
-    totals: &'s [i32],
-    bias: &'s [f32],
-    row_scale: f32,
-    zero_point: i32,
-    gelu: bool,
-    residual: Option<&'s [f32]>,
-    output: &'d mut [MaybeUninit<f32>],
-}
-
-impl<'d> SimdOp for Restore<'_, 'd> {
-    type Output = &'d mut [f32];
-
-    #[inline(always)]
-    fn eval<I: Isa>(self, isa: I) -> Self::Output {
-        let ints = isa.i32();
-        let floats = isa.f32();
-        let width = floats.len();
-        let row_scale = floats.splat(self.row_scale);
-        let mut writer = SliceWriter::new(self.output);
-        let zero_point = ints.splat(self.zero_point);
-        let whole = self.sums.len() / width * width;
-        for place in (0..whole).step_by(width) {
-            let too_much = ints.mul(ints.load(&self.totals[place..]), zero_point);
-            let sum = ints.sub(ints.load(&self.sums[place..]), too_much);
-            let scale = floats.mul(floats.load(&self.scales[place..]), row_scale);
-            let bias = floats.load(&self.bias[place..]);
-            let value = floats.mul_add(ints.to_float(sum), scale, bias);
-            let value = if self.gelu {
-                Gelu {}.eval(isa, value)
-            } else {
-                value
-            };
-            let value = match self.residual {
-                Some(residual) => floats.add(value, floats.load(&residual[place..])),
-                None => value,
-            };
-            writer.write_vec(floats, value);
-        }
-        for place in whole..self.sums.len() {
-            let sum = self.sums[place] - self.totals[place] * self.zero_point;
-            let value = sum as f32 * self.scales[place] * self.row_scale + self.bias[place];
-            let value = if self.gelu {
-                Gelu {}.scalar_eval(value)
-            } else {
-                value
-            };
-            writer.write_scalar(value + self.residual.map_or(0.0, |residual| residual[place]));
-        }
-        writer.into_mut_slice()
+        let mut output = Vec::new();
+        self.forward_into(values(storage, layout)?, None, &mut output)?;
+        let shape = (rows, self.weights.outputs());
+        Ok((CpuStorage::F32(output), shape.into()))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::kernels::testing::numbers;
-
-    fn layer(inputs: usize, outputs: usize, activation: Activation) -> (Linear, Vec<f32>) {
-        let weights = numbers(7, inputs * outputs);
-        let mut rows = Vec::new();
-        let scales = weights
-            .chunks_exact(inputs)
-            .map(|row| quantize_weights(row, &mut rows))
-            .collect();
-        let bias = numbers(8, outputs);
-        let linear = Linear::from_parts(inputs, &rows, scales, bias, activation);
-        (linear, weights)
-    }
-
-    fn plain(linear: &Linear, weights: &[f32], input: &[f32]) -> Vec<f32> {
-        let mut output = Vec::new();
-        for row in input.chunks_exact(linear.weights.inputs()) {
-            for (weights, bias) in weights
-                .chunks_exact(linear.weights.inputs())
-                .zip(&linear.bias)
-            {
-                let sum: f32 = weights.iter().zip(row).map(|(w, x)| w * x).sum();
-                output.push(sum + bias);
-            }
-        }
-        output
-    }
-
-    /// Rounding to 8 bits on both sides, and no more than that: the error of a sum of random
-    /// products is known in size.
-    #[test]
-    fn is_the_plain_product_but_for_rounding() {
-        for (rows, inputs, outputs) in [
-            (1, 1, 1),
-            (1, 384, 51),
-            (3, 64, 33),
-            (65, 96, 40),
-            (200, 33, 17),
-        ] {
-            let (linear, weights) = layer(inputs, outputs, Activation::None);
-            let input = numbers(9, rows * inputs);
-            let found = linear.forward(&input, None).unwrap();
-            let expected = plain(&linear, &weights, &input);
-            assert_eq!(found.len(), expected.len());
-            // Rounding is evenly spread over a step: of activations 2 / levels, of weights 2 / 254. Times the other side's
-            // root mean square and the root of the count, four standard deviations and the two sides' independence.
-            let step = |levels: f32| 2.0 / levels / 12f32.sqrt() / 3f32.sqrt();
-            let deviation = step(linear.instructions.levels()).hypot(step(254.0));
-            let allowed = 0.01 + 4.0 * deviation * (inputs as f32).sqrt();
-            for (index, (found, expected)) in found.iter().zip(&expected).enumerate() {
-                assert!(
-                    (found - expected).abs() < allowed,
-                    "{rows} x {inputs} x {outputs}, {index}: {found} for {expected}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn gelu_follows_the_product() {
-        for outputs in [5, 48] {
-            let (linear, weights) = layer(64, outputs, Activation::Gelu);
-            let input = numbers(3, 4 * 64);
-            let found = linear.forward(&input, None).unwrap();
-            for (found, expected) in found.iter().zip(plain(&linear, &weights, &input)) {
-                // tanh's approximation of GELU is within 0.001 of the exact one.
-                let cubed = expected.powi(3);
-                let gelu =
-                    0.5 * expected * (1.0 + (0.797_884_6 * (expected + 0.044_715 * cubed)).tanh());
-                assert!((found - gelu).abs() < 0.1, "{found} for {gelu}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_residual_is_added() {
-        for (rows, outputs) in [(1, 5), (3, 48), (70, 33)] {
-            let (linear, _) = layer(64, outputs, Activation::None);
-            let input = numbers(3, rows * 64);
-            let residual = numbers(4, rows * outputs);
-            let alone = linear.forward(&input, None).unwrap();
-            let found = linear.forward(&input, Some(&residual)).unwrap();
-            for ((found, alone), residual) in found.iter().zip(&alone).zip(&residual) {
-                assert_eq!(*found, alone + residual);
-            }
-            assert!(linear.forward(&input, Some(&residual[1..])).is_err());
-        }
-    }
-
-    #[test]
-    fn nothing_and_zero_are_no_trouble() {
-        let (linear, _) = layer(32, 8, Activation::None);
-        assert!(linear.forward(&[], None).unwrap().is_empty());
-        assert_eq!(linear.forward(&[0.0; 32], None).unwrap(), linear.bias);
-        assert!(linear.forward(&[0.0; 31], None).is_err());
-    }
-
-    #[test]
-    fn a_row_of_weights_comes_back() {
-        let (linear, weights) = layer(32, 8, Activation::None);
-        let mut row = Vec::new();
-        assert!(linear.append_row(3, &mut row));
-        assert_eq!(row.len(), 32);
-        for (found, expected) in row.iter().zip(&weights[3 * 32..]) {
-            assert!((found - expected).abs() < 0.005);
-        }
-        assert!(!linear.append_row(8, &mut row));
-    }
-}
+mod tests;

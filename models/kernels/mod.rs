@@ -1,43 +1,33 @@
 //! The arithmetic that stock candle does slowly, as candle operations.
 //!
 //! Products of u8 activations and i8 weights, attention without a large temporary, layer norm and
-//! convolution. The integer products are written here ([`product`], the one file with `unsafe`), since
-//! `rten-gemm` is as slow for one row as for eight; f32 products are `rten-gemm`'s, other vector code
-//! `rten-simd`'s: one source, the widest instructions that the machine has.
+//! convolution. The integer products are written here ([`product`], with `unsafe`), since
+//! `rten-gemm` is as slow for one row as for eight; other vector code is written over
+//! `rten-simd`: one source, the widest instructions that the machine has.
 //!
-//! # Threads
-//!
-//! candle's own sum of two tensors wakes its pool of all cores, so even that one is here ([`Add`]). Work stays
-//! on the calling thread. Where `RAYON_NUM_THREADS` (or else `CANDLE_NUM_THREADS`) is set to
-//! more than one, the calling thread gets that many less one beside it.
+//! All write into rooms that their callers keep, so that nothing is allocated from one turn to the next. Work stays on
+//! the calling thread: none of this wakes a pool.
 
-mod add;
 mod attention;
 mod convolution;
+mod gelu;
 mod linear;
 mod norm;
 mod product;
 mod query;
 pub mod rates;
+mod vector;
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::RefCell;
 
 use candle_core::{CpuStorage, Layout, Result, bail};
-use rten_gemm::GemmExecutor;
 
-pub(crate) use add::Add;
 pub(crate) use attention::SelfAttention;
 pub(crate) use convolution::Convolution;
 pub(crate) use linear::{Activation, Linear};
 pub(crate) use norm::LayerNorm;
-pub(crate) use query::{BLOCK, HEAD, Memory, QueryAttention};
-
-/// The f32 products for this machine's instructions.
-///
-/// One set a thread: they are chosen in no time, and cannot be sent between threads.
-pub(crate) struct Products {
-    pub(crate) f32: GemmExecutor,
-}
+pub(crate) use query::{Common, HEAD, Looks, MOST_TURNS, Memory, QueryAttention};
+pub(crate) use vector::LogSum;
 
 /// Room for products and attention, used again and again.
 #[derive(Default)]
@@ -45,26 +35,14 @@ struct Scratch {
     memory: Memory,
     weights: Vec<f32>,
     quantized: Vec<u8>,
+    normed: Vec<f32>,
     sums: Vec<i32>,
     /// Scale and zero point of each row.
-    ranges: Vec<(f32, u8)>,
+    ranges: Vec<(f32, i32)>,
 }
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::default());
-    static PRODUCTS: OnceCell<Products> = const { OnceCell::new() };
-}
-
-/// Calls `work` with this thread's products.
-pub(crate) fn with_products<T>(work: impl FnOnce(&Products) -> T) -> T {
-    PRODUCTS.with(|cell| {
-        work(cell.get_or_init(|| {
-            join_a_pool();
-            Products {
-                f32: GemmExecutor::new(),
-            }
-        }))
-    })
 }
 
 /// Calls `work` with this thread's room, which no other call has at the same time.
@@ -72,18 +50,46 @@ fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
     SCRATCH.with_borrow_mut(work)
 }
 
-/// Makes the calling thread a rayon pool of its own, so that rayon inside of the products neither
-/// wakes another thread nor waits for one.
-fn join_a_pool() {
-    let threads = ["RAYON_NUM_THREADS", "CANDLE_NUM_THREADS"]
-        .iter()
-        .find_map(|name| std::env::var(name).ok()?.parse::<usize>().ok())
-        .map_or(1, |threads| threads.clamp(1, 64));
-    // A thread that is some pool's worker already stays that; the products run there as well.
-    let _ = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .use_current_thread()
-        .build();
+/// Makes `values` so long. What is in it then is to be overwritten, but it is no memory that was never written.
+pub(crate) fn room<T: Clone + Default>(values: &mut Vec<T>, length: usize) {
+    values.resize(length, T::default());
+}
+
+/// Rows of which each begins `stride` after the one before.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    values: &'a [f32],
+    stride: usize,
+}
+
+impl<'a> Rows<'a> {
+    pub(crate) const fn new(values: &'a [f32], stride: usize) -> Self {
+        Self { values, stride }
+    }
+
+    fn from(self, row: usize) -> Self {
+        let start = (row * self.stride).min(self.values.len());
+        Self {
+            values: &self.values[start..],
+            stride: self.stride,
+        }
+    }
+
+    /// The first `length` values of a row.
+    #[inline(always)]
+    fn row(self, row: usize, length: usize) -> &'a [f32] {
+        &self.values[row * self.stride..][..length]
+    }
+
+    /// `M` rows, the first `length` of each.
+    #[inline(always)]
+    fn take<const M: usize>(self, length: usize) -> [&'a [f32]; M] {
+        let mut rows: [&[f32]; M] = [&[]; M];
+        for (index, row) in rows.iter_mut().enumerate() {
+            *row = self.row(index, length);
+        }
+        rows
+    }
 }
 
 /// The values of a contiguous f32 tensor.

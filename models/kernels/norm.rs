@@ -1,12 +1,12 @@
 //! Layer norm over the last dimension.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, bail};
-use rten_simd::SimdOp;
-use rten_vecmath::{ExtendInit, Normalize, NormalizeOptions, Sum, SumSquareSub};
+use rten_simd::ops::{BitOps, NumOps};
+use rten_simd::{Isa, SimdOp};
 
 use crate::error::ModelError;
 use crate::gguf::Tensors;
-use crate::kernels::values;
+use crate::kernels::{room, values, vector};
 
 const EPSILON: f32 = 1e-5;
 
@@ -35,24 +35,61 @@ impl LayerNorm {
         output
     }
 
+    #[cfg(test)]
+    pub(super) const fn new(weight: Vec<f32>, bias: Vec<f32>) -> Self {
+        Self { weight, bias }
+    }
+
     /// As a candle operation does it, but the result replaces what is in `output`.
     pub(crate) fn forward_into(&self, input: &[f32], output: &mut Vec<f32>) {
-        let width = self.weight.len();
-        output.clear();
-        output.reserve(input.len());
-        for row in input.chunks_exact(width) {
-            let mean = Sum::new(row).dispatch() / width as f32;
-            let variance = SumSquareSub::new(row, mean).dispatch() / width as f32;
-            output.extend_init(|room| {
-                let options = NormalizeOptions {
-                    pre_scale_bias: mean,
-                    scale: 1.0 / (variance + EPSILON).sqrt(),
-                    element_scale: Some(&self.weight),
-                    element_bias: Some(&self.bias),
-                    ..NormalizeOptions::default()
-                };
-                Normalize::new(row, &mut room[..width], options).dispatch()
-            });
+        room(output, input.len());
+        AllRows {
+            norm: self,
+            input,
+            output,
+        }
+        .dispatch();
+    }
+
+    /// One row.
+    #[inline(always)]
+    pub(super) fn row<I: Isa>(&self, isa: I, input: &[f32], output: &mut [f32]) {
+        let ops = isa.f32();
+        let count = self.weight.len();
+        let (input, output) = (&input[..count], &mut output[..count]);
+        let mean = vector::sum(isa, input) / count as f32;
+        let variance = vector::squares(isa, input, mean) / count as f32;
+        let scale = 1.0 / (variance + EPSILON).sqrt();
+        let whole = count / ops.len() * ops.len();
+        let (means, scales) = (ops.splat(mean), ops.splat(scale));
+        for place in (0..whole).step_by(ops.len()) {
+            let weight = ops.mul(ops.load(&self.weight[place..]), scales);
+            let value = ops.sub(ops.load(&input[place..]), means);
+            let bias = ops.load(&self.bias[place..]);
+            ops.store(ops.mul_add(value, weight, bias), &mut output[place..]);
+        }
+        for place in whole..count {
+            let value = (input[place] - mean) * scale;
+            output[place] = value * self.weight[place] + self.bias[place];
+        }
+    }
+}
+
+struct AllRows<'a> {
+    norm: &'a LayerNorm,
+    input: &'a [f32],
+    output: &'a mut [f32],
+}
+
+impl SimdOp for AllRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<I: Isa>(self, isa: I) {
+        let width = self.norm.weight.len();
+        let rows = self.input.chunks_exact(width);
+        for (input, output) in rows.zip(self.output.chunks_exact_mut(width)) {
+            self.norm.row(isa, input, output);
         }
     }
 }

@@ -1,29 +1,44 @@
 //! Products of rows of u8 and a matrix of i8, summed in i32.
 //!
-//! The weights lie as they are read: panels of [`PANEL`] outputs, in a panel four inputs of all its outputs side by
+//! The weights lie as they are read: panels of outputs, in a panel four inputs of all its outputs side by
 //! side. So a step is a broadcast of four activations and a few sequential loads, and nothing is summed
 //! across a vector. One layout serves one row, where the weights' way from memory is what costs, as well as
 //! many, where it is the arithmetic; `rten-gemm` takes as long for one row as for eight.
 //!
-//! The instructions are chosen once: AVX-512 VNNI, AVX-VNNI, AVX2, or none in particular. `SOTTO_INSTRUCTIONS`
-//! (`avx512vnni`, `avxvnni`, `avx2`, `portable`) takes a lesser choice than the machine's best, for measurements.
+//! The instructions are chosen once: AVX-512 VNNI, AVX-VNNI, AVX2, NEON with or without the dot product, or none in
+//! particular. `SOTTO_INSTRUCTIONS` (their names as in [`Instructions::name`]) takes a lesser choice than the
+//! machine's best, for measurements.
 #![allow(unsafe_code)]
 
+use std::ops::Range;
 use std::sync::OnceLock;
 
-/// Outputs in a panel: four vectors of the widest instructions.
-pub(crate) const PANEL: usize = 64;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+/// Outputs in a panel where there are 32 registers or one instruction does all: four vectors of 512 bits.
+const WIDE: usize = 64;
+/// Outputs in a panel elsewhere: sums and weights of three or four rows fill sixteen registers of 256 bits.
+const NARROW: usize = 16;
 /// Inputs that one instruction multiplies and adds up.
 const GROUP: usize = 4;
-/// Rows that share what was read of a panel.
-const TILE: usize = 4;
+/// Groups that AVX2 sums up in 16 bits.
+const IN_16_BITS: usize = 4;
+/// The greatest sum of weights of one sign among those that AVX2 sums up in 16 bits: times 127 it fits.
+const MOST_IN_16_BITS: i32 = 32_767 / 127;
 
 /// What multiplies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Instructions {
     /// What the compiler makes of plain loops.
     Portable,
-    /// Pairs of products are added in 16 bits: activations take 7 bits, so that none is cut off.
+    /// ARM's vectors: products in 16 bits.
+    Neon,
+    /// ARM's dot product: four products at once in 128 bits.
+    NeonDotProduct,
+    /// Sums in 16 bits: activations take 7 bits, and weights are made to fit.
     Avx2,
     /// Four products at once in 256 bits.
     AvxVnni,
@@ -33,11 +48,20 @@ pub(crate) enum Instructions {
 
 impl Instructions {
     /// All, the least first.
-    pub(crate) const ALL: [Self; 4] = [Self::Portable, Self::Avx2, Self::AvxVnni, Self::Avx512Vnni];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Portable,
+        Self::Neon,
+        Self::NeonDotProduct,
+        Self::Avx2,
+        Self::AvxVnni,
+        Self::Avx512Vnni,
+    ];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Portable => "portable",
+            Self::Neon => "neon",
+            Self::NeonDotProduct => "dotprod",
             Self::Avx2 => "avx2",
             Self::AvxVnni => "avxvnni",
             Self::Avx512Vnni => "avx512vnni",
@@ -73,6 +97,7 @@ impl Instructions {
         {
             match self {
                 Self::Portable => true,
+                Self::Neon | Self::NeonDotProduct => false,
                 Self::Avx2 => is_x86_feature_detected!("avx2"),
                 Self::AvxVnni => {
                     is_x86_feature_detected!("avx2") && is_x86_feature_detected!("avxvnni")
@@ -82,45 +107,111 @@ impl Instructions {
                 }
             }
         }
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(target_arch = "aarch64")]
+        {
+            match self {
+                Self::Portable => true,
+                Self::Neon => std::arch::is_aarch64_feature_detected!("neon"),
+                Self::NeonDotProduct => std::arch::is_aarch64_feature_detected!("dotprod"),
+                Self::Avx2 | Self::AvxVnni | Self::Avx512Vnni => false,
+            }
+        }
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         {
             self == Self::Portable
         }
     }
 
-    /// The greatest activation that no sum cuts off.
+    /// The greatest activation.
     pub(crate) const fn levels(self) -> f32 {
         match self {
-            Self::Avx2 => 127.0,
+            Self::Avx2 | Self::Neon | Self::NeonDotProduct => 127.0,
             Self::Portable | Self::AvxVnni | Self::Avx512Vnni => 255.0,
+        }
+    }
+
+    /// Outputs in a panel.
+    pub(crate) const fn panel(self) -> usize {
+        match self {
+            Self::Avx512Vnni | Self::AvxVnni => WIDE,
+            Self::Portable | Self::Neon | Self::NeonDotProduct | Self::Avx2 => NARROW,
+        }
+    }
+
+    /// Rows that share what was read of a panel, as many as there are registers for.
+    const fn tile(self) -> usize {
+        match self {
+            Self::Avx2 => 3,
+            _ => 4,
+        }
+    }
+
+    /// Inputs are filled up to a multiple of this.
+    const fn step(self) -> usize {
+        match self {
+            Self::Avx512Vnni | Self::AvxVnni => GROUP,
+            Self::Portable | Self::Neon | Self::NeonDotProduct | Self::Avx2 => IN_16_BITS * GROUP,
         }
     }
 }
 
+/// By how much a row of weights must shrink, that these instructions sum it up without cutting off; at most 1.
+pub(crate) fn fit(instructions: Instructions, row: &[i8]) -> f32 {
+    if instructions != Instructions::Avx2 {
+        return 1.0;
+    }
+    let mut most = 0;
+    for step in row.chunks(IN_16_BITS * GROUP) {
+        // An instruction's 16-bit sums are of the even pairs and of the odd ones.
+        for pair in 0..2 {
+            let weights = || {
+                let groups = step.chunks(GROUP);
+                groups.flat_map(|group| group.iter().skip(2 * pair).take(2))
+            };
+            let of_sign = |sign: i32| weights().map(|&w| (sign * i32::from(w)).max(0)).sum();
+            most = most.max(of_sign(1)).max(of_sign(-1));
+        }
+    }
+    (MOST_IN_16_BITS as f32 / most as f32).min(1.0)
+}
+
 /// A matrix of `outputs` rows of `inputs` weights.
 pub(crate) struct Matrix {
+    instructions: Instructions,
     inputs: usize,
     outputs: usize,
-    /// `[panel][group][PANEL][GROUP]`, filled up with zeros.
+    /// `[panel][group][outputs of a panel][GROUP]`, filled up with zeros.
     panels: Vec<i8>,
 }
 
 impl Matrix {
-    /// From `[outputs][inputs]`.
-    pub(crate) fn new(inputs: usize, outputs: usize, rows: &[i8]) -> Self {
+    /// From `[outputs][inputs]`; each row fits the instructions ([`fit`]).
+    pub(crate) fn new(
+        instructions: Instructions,
+        inputs: usize,
+        outputs: usize,
+        rows: &[i8],
+    ) -> Self {
         assert_eq!(rows.len(), inputs * outputs, "the caller counted them");
+        let filled = outputs.next_multiple_of(instructions.panel());
         let mut matrix = Self {
+            instructions,
             inputs,
             outputs,
-            panels: vec![0; inputs.next_multiple_of(GROUP) * outputs.next_multiple_of(PANEL)],
+            panels: vec![0; inputs.next_multiple_of(instructions.step()) * filled],
         };
         for (output, row) in rows.chunks_exact(inputs.max(1)).enumerate() {
+            assert!(fit(instructions, row) >= 1.0, "the caller made them fit");
             for (input, &weight) in row.iter().enumerate() {
                 let place = matrix.place(output, input);
                 matrix.panels[place] = weight;
             }
         }
         matrix
+    }
+
+    pub(crate) const fn instructions(&self) -> Instructions {
+        self.instructions
     }
 
     pub(crate) const fn inputs(&self) -> usize {
@@ -131,14 +222,14 @@ impl Matrix {
         self.outputs
     }
 
-    /// Bytes of a row of activations: whole groups, what is too much of them is anything.
+    /// Bytes of a row of activations: whole steps, what is too much of them is anything within the levels.
     pub(crate) const fn row_bytes(&self) -> usize {
-        self.inputs.next_multiple_of(GROUP)
+        self.inputs.next_multiple_of(self.instructions.step())
     }
 
     /// Sums of a row: whole panels.
     pub(crate) const fn row_sums(&self) -> usize {
-        self.outputs.next_multiple_of(PANEL)
+        self.outputs.next_multiple_of(self.instructions.panel())
     }
 
     /// One weight.
@@ -147,34 +238,42 @@ impl Matrix {
     }
 
     const fn place(&self, output: usize, input: usize) -> usize {
-        let panel = output / PANEL * self.row_bytes() * PANEL;
-        let group = input / GROUP * GROUP * PANEL;
-        panel + group + output % PANEL * GROUP + input % GROUP
+        let wide = self.instructions.panel();
+        let panel = output / wide * self.row_bytes() * wide;
+        let group = input / GROUP * GROUP * wide;
+        panel + group + output % wide * GROUP + input % GROUP
     }
 
-    /// `sums[row][output] = rows[row] · weights[output]`, rows of [`Self::row_bytes`] and [`Self::row_sums`].
-    pub(crate) fn multiply(&self, instructions: Instructions, rows: &[u8], sums: &mut [i32]) {
-        let (row_bytes, row_sums) = (self.row_bytes(), self.row_sums());
+    /// `sums[row][output] = rows[row] · weights[output]` for these outputs, from and to a panel's begin or the end;
+    /// rows of [`Self::row_bytes`], and as many sums for each as whole panels have.
+    pub(crate) fn multiply(&self, outputs: Range<usize>, rows: &[u8], sums: &mut [i32]) {
+        let (row_bytes, panel) = (self.row_bytes(), self.instructions.panel());
+        let row_sums = outputs.len().next_multiple_of(panel);
         if row_bytes == 0 || row_sums == 0 {
             sums.fill(0);
             return;
         }
         assert!(
-            instructions.available()
+            self.instructions.available()
+                && outputs.start.is_multiple_of(panel)
+                && outputs.start + row_sums <= self.row_sums()
                 && rows.len().is_multiple_of(row_bytes)
                 && sums.len() == rows.len() / row_bytes * row_sums,
             "the caller made room, and asked for what there is"
         );
+        let first = outputs.start * row_bytes;
+        let panels = &self.panels[first..first + row_sums * row_bytes];
+        let at_once = self.instructions.tile();
         // A panel is taken by all rows before the next one: it stays in the nearest cache meanwhile.
-        for (index, panel) in self.panels.chunks_exact(row_bytes * PANEL).enumerate() {
-            let tiles = rows.chunks(TILE * row_bytes);
-            for (rows, sums) in tiles.zip(sums.chunks_mut(TILE * row_sums)) {
-                let sums = &mut sums[index * PANEL..];
+        for (index, weights) in panels.chunks_exact(row_bytes * panel).enumerate() {
+            let tiles = rows.chunks(at_once * row_bytes);
+            for (rows, sums) in tiles.zip(sums.chunks_mut(at_once * row_sums)) {
+                let sums = &mut sums[index * panel..];
                 match rows.len() / row_bytes {
-                    1 => tile::<1>(instructions, rows, panel, sums, row_sums),
-                    2 => tile::<2>(instructions, rows, panel, sums, row_sums),
-                    3 => tile::<3>(instructions, rows, panel, sums, row_sums),
-                    _ => tile::<TILE>(instructions, rows, panel, sums, row_sums),
+                    1 => tile::<1>(self.instructions, rows, weights, sums, row_sums),
+                    2 => tile::<2>(self.instructions, rows, weights, sums, row_sums),
+                    3 => tile::<3>(self.instructions, rows, weights, sums, row_sums),
+                    _ => tile::<4>(self.instructions, rows, weights, sums, row_sums),
                 }
             }
         }
@@ -189,15 +288,16 @@ fn tile<const M: usize>(
     sums: &mut [i32],
     stride: usize,
 ) {
-    let groups = panel.len() / (PANEL * GROUP);
+    let outputs = instructions.panel();
+    let groups = panel.len() / (outputs * GROUP);
     assert!(
-        panel.len() == groups * PANEL * GROUP
+        panel.len() == groups * outputs * GROUP
+            && (groups * GROUP).is_multiple_of(instructions.step())
             && rows.len() == M * groups * GROUP
-            && sums.len() >= (M - 1) * stride + PANEL,
-        "whole groups of whole panels"
+            && sums.len() >= (M - 1) * stride + outputs,
+        "whole steps of whole panels"
     );
     match instructions {
-        Instructions::Portable => portable::<M>(rows, panel, sums, stride),
         #[cfg(target_arch = "x86_64")]
         // SAFETY: `multiply` asked whether the machine has these instructions; the lengths are as asserted above.
         Instructions::Avx2 => unsafe { x86::avx2::<M>(rows, panel, sums, stride) },
@@ -207,7 +307,14 @@ fn tile<const M: usize>(
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
         Instructions::Avx512Vnni => unsafe { x86::avx512_vnni::<M>(rows, panel, sums, stride) },
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: as above.
+        Instructions::NeonDotProduct => unsafe {
+            neon::dot_product::<M>(rows, panel, sums, stride);
+        },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: as above.
+        Instructions::Neon => unsafe { neon::neon::<M>(rows, panel, sums, stride) },
         _ => portable::<M>(rows, panel, sums, stride),
     }
 }
@@ -217,12 +324,12 @@ fn portable<const M: usize>(rows: &[u8], panel: &[i8], sums: &mut [i32], stride:
         .chunks_exact(rows.len() / M)
         .zip(sums.chunks_mut(stride))
     {
-        let mut totals = [0i32; PANEL];
+        let mut totals = [0i32; NARROW];
         for (values, weights) in row
             .as_chunks::<GROUP>()
             .0
             .iter()
-            .zip(panel.as_chunks::<{ PANEL * GROUP }>().0)
+            .zip(panel.as_chunks::<{ NARROW * GROUP }>().0)
         {
             for (total, weights) in totals.iter_mut().zip(weights.as_chunks::<GROUP>().0) {
                 for (value, weight) in values.iter().zip(weights) {
@@ -230,308 +337,31 @@ fn portable<const M: usize>(rows: &[u8], panel: &[i8], sums: &mut [i32], stride:
                 }
             }
         }
-        sums[..PANEL].copy_from_slice(&totals);
+        sums[..NARROW].copy_from_slice(&totals);
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-mod x86 {
-    use std::arch::x86_64::{
-        __m256i, __m512i, _mm256_add_epi32, _mm256_dpbusd_avx_epi32, _mm256_loadu_si256,
-        _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_set1_epi16, _mm256_set1_epi32,
-        _mm256_setzero_si256, _mm256_storeu_si256, _mm512_dpbusd_epi32, _mm512_loadu_si512,
-        _mm512_set1_epi32, _mm512_setzero_si512, _mm512_storeu_si512,
-    };
-    use std::hint::black_box;
-
-    use super::{GROUP, PANEL};
-
-    /// # Safety
-    ///
-    /// The machine has AVX-512 VNNI; `rows` are `M` rows of as many groups as `panel` has, and `sums` has room for
-    /// `M` rows of [`PANEL`], each `stride` after the other.
-    #[target_feature(enable = "avx512f,avx512vnni")]
-    pub(super) unsafe fn avx512_vnni<const M: usize>(
-        rows: &[u8],
-        panel: &[i8],
-        sums: &mut [i32],
-        stride: usize,
-    ) {
-        const VECTORS: usize = PANEL / 16;
-        let groups = panel.len() / (PANEL * GROUP);
-        let mut totals = [[_mm512_setzero_si512(); VECTORS]; M];
-        let mut values = rows.as_ptr();
-        let mut weights = panel.as_ptr();
-        for _ in 0..groups {
-            let mut loaded = [_mm512_setzero_si512(); VECTORS];
-            for (vector, loaded) in loaded.iter_mut().enumerate() {
-                // SAFETY: a group has VECTORS times 64 bytes, and there are so many groups.
-                *loaded = unsafe { _mm512_loadu_si512(weights.add(vector * 64).cast::<__m512i>()) };
-            }
-            for (row, totals) in totals.iter_mut().enumerate() {
-                // SAFETY: each row has so many groups of four bytes.
-                let four = unsafe {
-                    values
-                        .add(row * groups * GROUP)
-                        .cast::<i32>()
-                        .read_unaligned()
-                };
-                let four = _mm512_set1_epi32(four);
-                for (total, weights) in totals.iter_mut().zip(loaded) {
-                    *total = _mm512_dpbusd_epi32(*total, four, weights);
-                }
-            }
-            // SAFETY: at most one past the end of either.
-            unsafe {
-                values = values.add(GROUP);
-                weights = weights.add(PANEL * GROUP);
-            }
-        }
-        for (row, totals) in totals.iter().enumerate() {
-            let sums = &mut sums[row * stride..][..PANEL];
-            for (sums, total) in sums.chunks_exact_mut(16).zip(totals) {
-                // SAFETY: sixteen numbers of 32 bits.
-                unsafe { _mm512_storeu_si512(sums.as_mut_ptr().cast::<__m512i>(), *total) };
-            }
-        }
-    }
-
-    /// A quarter of a panel at a time, since there are half as many registers of half the width. `$add` is
-    /// what adds four products to each sum.
-    macro_rules! in_256_bits {
-        ($name:ident, $features:literal, $ones:ident, $add:expr) => {
-            /// # Safety
-            ///
-            /// As for `avx512_vnni`, with the instructions of this one.
-            #[target_feature(enable = $features)]
-            pub(super) unsafe fn $name<const M: usize>(
-                rows: &[u8],
-                panel: &[i8],
-                sums: &mut [i32],
-                stride: usize,
-            ) {
-                const VECTORS: usize = 2;
-                let groups = panel.len() / (PANEL * GROUP);
-                let $ones = _mm256_set1_epi16(1);
-                for part in (0..PANEL).step_by(VECTORS * 8) {
-                    let mut totals = [[_mm256_setzero_si256(); VECTORS]; M];
-                    for group in 0..groups {
-                        let mut loaded = [_mm256_setzero_si256(); VECTORS];
-                        for (vector, loaded) in loaded.iter_mut().enumerate() {
-                            let place = (group * PANEL + part + vector * 8) * GROUP;
-                            // SAFETY: within the group, which is within the panel.
-                            *loaded = unsafe {
-                                _mm256_loadu_si256(panel.as_ptr().add(place).cast::<__m256i>())
-                            };
-                        }
-                        for (row, totals) in totals.iter_mut().enumerate() {
-                            let place = (row * groups + group) * GROUP;
-                            // SAFETY: each row has so many groups of four bytes.
-                            let four =
-                                unsafe { rows.as_ptr().add(place).cast::<i32>().read_unaligned() };
-                            let four = _mm256_set1_epi32(four);
-                            for (total, weights) in totals.iter_mut().zip(loaded) {
-                                *total = $add(*total, four, weights);
-                            }
-                        }
-                    }
-                    for (row, totals) in totals.iter().enumerate() {
-                        let sums = &mut sums[row * stride + part..][..VECTORS * 8];
-                        for (sums, total) in sums.chunks_exact_mut(8).zip(totals) {
-                            // SAFETY: eight numbers of 32 bits.
-                            unsafe {
-                                _mm256_storeu_si256(sums.as_mut_ptr().cast::<__m256i>(), *total)
-                            };
-                        }
-                    }
-                }
-            }
-        };
-    }
-
-    macro_rules! add_in_16_bits {
-        ($ones:ident) => {
-            |total, four, weights| {
-                _mm256_add_epi32(
-                    total,
-                    _mm256_madd_epi16(_mm256_maddubs_epi16(four, weights), $ones),
-                )
-            }
-        };
-    }
-
-    /// Sums in flight: enough for two such instructions a cycle.
-    const FLIGHT: usize = 12;
-
-    macro_rules! peak {
-        ($name:ident, $features:literal, $zero:ident, $bytes:literal, $ones:ident, $add:expr) => {
-            /// Operations a round.
-            #[target_feature(enable = $features)]
-            pub(super) fn $name(rounds: usize) -> u64 {
-                let $ones = _mm256_set1_epi16(1);
-                let mut totals = [$zero(); FLIGHT];
-                let weights = black_box($zero());
-                for _ in 0..rounds {
-                    for total in &mut totals {
-                        // What is multiplied changes, or the compiler would multiply once for all.
-                        *total = $add(*total, *total, weights);
-                    }
-                }
-                black_box(totals);
-                2 * $bytes * FLIGHT as u64
-            }
-        };
-    }
-
-    peak!(
-        peak_avx512_vnni,
-        "avx512f,avx512vnni,avx2",
-        _mm512_setzero_si512,
-        64,
-        _ones,
-        _mm512_dpbusd_epi32
-    );
-    peak!(
-        peak_avx_vnni,
-        "avx2,avxvnni",
-        _mm256_setzero_si256,
-        32,
-        _ones,
-        _mm256_dpbusd_avx_epi32
-    );
-    peak!(
-        peak_avx2,
-        "avx2",
-        _mm256_setzero_si256,
-        32,
-        ones,
-        add_in_16_bits!(ones)
-    );
-
-    in_256_bits!(avx2, "avx2", ones, add_in_16_bits!(ones));
-    in_256_bits!(avx_vnni, "avx2,avxvnni", _ones, _mm256_dpbusd_avx_epi32);
 }
 
 /// Operations, products and sums counted each, of a loop that does nothing but multiply what lies in registers: what a
 /// product could reach at best. `None` where no instruction of ours does it.
 pub(crate) fn peak(instructions: Instructions, rounds: usize) -> Option<u64> {
     assert!(instructions.available(), "the caller asked");
-    #[cfg(target_arch = "x86_64")]
-    {
+    let per_round = match instructions {
+        #[cfg(target_arch = "x86_64")]
         // SAFETY: the machine has these instructions.
-        let per_round = unsafe {
-            match instructions {
-                Instructions::Portable => return None,
-                Instructions::Avx2 => x86::peak_avx2(rounds),
-                Instructions::AvxVnni => x86::peak_avx_vnni(rounds),
-                Instructions::Avx512Vnni => x86::peak_avx512_vnni(rounds),
-            }
-        };
-        Some(per_round * rounds as u64)
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        let _ = rounds;
-        None
-    }
+        Instructions::Avx2 => unsafe { x86::peak_avx2(rounds) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Instructions::AvxVnni => unsafe { x86::peak_avx_vnni(rounds) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Instructions::Avx512Vnni => unsafe { x86::peak_avx512_vnni(rounds) },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: as above.
+        Instructions::NeonDotProduct => unsafe { neon::peak_dot_product(rounds) },
+        _ => return None,
+    };
+    Some(per_round * rounds as u64)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::kernels::testing::numbers;
-
-    /// Random weights and rows; `levels` is the greatest activation.
-    fn random(rows: usize, inputs: usize, outputs: usize, levels: f32) -> (Vec<u8>, Vec<i8>) {
-        let bytes = inputs.next_multiple_of(GROUP);
-        let values = numbers(3, rows * bytes)
-            .iter()
-            .map(|value| ((value + 1.0) / 2.0 * levels).round() as u8)
-            .collect();
-        let weights = numbers(4, inputs * outputs)
-            .iter()
-            .map(|value| (value * 127.0).round() as i8)
-            .collect();
-        (values, weights)
-    }
-
-    fn plain(inputs: usize, outputs: usize, rows: &[u8], weights: &[i8]) -> Vec<i32> {
-        let mut sums = Vec::new();
-        for row in rows.chunks_exact(inputs.next_multiple_of(GROUP)) {
-            let start = sums.len();
-            sums.extend(weights.chunks_exact(inputs).map(|weights| -> i32 {
-                let products = row.iter().zip(weights);
-                products.map(|(x, w)| i32::from(*x) * i32::from(*w)).sum()
-            }));
-            sums.resize(start + outputs.next_multiple_of(PANEL), 0);
-        }
-        sums
-    }
-
-    fn available() -> impl Iterator<Item = Instructions> {
-        Instructions::ALL.into_iter().filter(|one| one.available())
-    }
-
-    #[test]
-    fn is_the_plain_product_with_all_instructions() {
-        for instructions in available() {
-            for (rows, inputs, outputs) in [
-                (1, 1, 1),
-                (1, 384, 51),
-                (2, 7, 64),
-                (3, 64, 33),
-                (8, 384, 130),
-                (65, 96, 40),
-                (5, 1536, 384),
-            ] {
-                let (values, weights) = random(rows, inputs, outputs, instructions.levels());
-                let matrix = Matrix::new(inputs, outputs, &weights);
-                let mut sums = vec![-1; rows * matrix.row_sums()];
-                matrix.multiply(instructions, &values, &mut sums);
-                assert!(
-                    sums == plain(inputs, outputs, &values, &weights),
-                    "{instructions:?}: {rows} x {inputs} x {outputs}"
-                );
-            }
-        }
-    }
-
-    /// The greatest activations and weights of one sign: where sums would be cut off first.
-    #[test]
-    fn the_greatest_values_are_not_cut_off() {
-        for instructions in available() {
-            for weight in [127i8, -127] {
-                let matrix = Matrix::new(2048, 65, &[weight; 2048 * 65]);
-                let values = [instructions.levels() as u8; 3 * 2048];
-                let mut sums = vec![0; 3 * matrix.row_sums()];
-                matrix.multiply(instructions, &values, &mut sums);
-                let expected = 2048 * i32::from(weight) * instructions.levels() as i32;
-                for row in sums.chunks_exact(matrix.row_sums()) {
-                    assert!(
-                        row[..65].iter().all(|&sum| sum == expected),
-                        "{instructions:?}"
-                    );
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_weight_comes_back() {
-        let (_, weights) = random(1, 30, 70, 1.0);
-        let matrix = Matrix::new(30, 70, &weights);
-        for output in 0..70 {
-            for input in 0..30 {
-                assert_eq!(matrix.weight(output, input), weights[output * 30 + input]);
-            }
-        }
-    }
-
-    #[test]
-    fn nothing_is_nothing() {
-        let matrix = Matrix::new(8, 8, &[1; 64]);
-        matrix.multiply(Instructions::Portable, &[], &mut []);
-        let matrix = Matrix::new(0, 0, &[]);
-        matrix.multiply(Instructions::Portable, &[], &mut []);
-    }
-}
+mod tests;

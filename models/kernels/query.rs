@@ -6,8 +6,9 @@
 
 use rten_simd::ops::{BitOps, NumOps};
 use rten_simd::{Isa, SimdOp};
-use rten_vecmath::Softmax;
 use zeroize::Zeroize;
+
+use crate::kernels::{Rows, room, vector};
 
 /// Width of a head, in all Whisper models.
 pub(crate) const HEAD: usize = 64;
@@ -18,12 +19,17 @@ const LANES: usize = 4;
 /// Queries that share what was read; half as many where there are half as many registers.
 const TILE: usize = 4;
 
+/// Queries at a time.
+pub(crate) const MOST_TURNS: usize = 16;
+
 /// Keys and values of one layer. They are made of sound, and wiped when dropped.
 #[derive(Default)]
 pub(crate) struct Memory {
     width: usize,
     /// Positions that can be written.
     positions: usize,
+    /// Positions before which all lies that was written.
+    written: usize,
     /// Positions that there is room for: reading goes on to the end of a group that starts at any block.
     capacity: usize,
     /// `[head][block][HEAD][BLOCK]`
@@ -47,14 +53,19 @@ impl Memory {
         self.width = width;
         self.positions = positions;
         self.capacity = positions.next_multiple_of(BLOCK) + LANES * BLOCK;
-        self.keys.resize(self.capacity * width, 0.0);
-        self.values.resize(self.capacity * width, 0.0);
+        room(&mut self.keys, self.capacity * width);
+        room(&mut self.values, self.capacity * width);
     }
 
     /// Forgets what was written; the room stays.
     pub(crate) fn wipe(&mut self) {
-        self.keys.zeroize();
-        self.values.zeroize();
+        let written = self.written.next_multiple_of(BLOCK);
+        for head in 0..self.width / HEAD {
+            let start = head * self.capacity * HEAD;
+            self.keys[start..start + written * HEAD].fill(0.0);
+            self.values[start..start + written * HEAD].fill(0.0);
+        }
+        self.written = 0;
     }
 
     /// Writes rows of keys and values side by side (`2 * width` values each) from a position on.
@@ -67,6 +78,7 @@ impl Memory {
 
     fn put(&mut self, position: usize, keys: &[f32], values: &[f32]) {
         assert!(position < self.positions, "the caller made room");
+        self.written = self.written.max(position + 1);
         let (block, lane) = (position / BLOCK, position % BLOCK);
         for (head, (keys, values)) in keys
             .chunks_exact(HEAD)
@@ -93,75 +105,128 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        self.wipe();
+        self.keys.zeroize();
+        self.values.zeroize();
     }
 }
 
-/// One query of each turn, on the turn's own memory and then on what all have in common.
+/// One query of each turn, on the turn's own memory and on what all have in common.
 pub(crate) struct QueryAttention<'a> {
-    /// For each turn its memory and how many positions of it count, the shortest turn first; a multiple of [`BLOCK`]
-    /// where something follows.
+    /// For each turn its memory and how many positions of it count.
     pub(crate) own: &'a [(&'a Memory, usize)],
-    /// Follows each turn's own positions, from the position where they end to its own end.
-    pub(crate) common: Option<&'a Memory>,
+    /// What follows.
+    pub(crate) common: Option<Common<'a>>,
+}
+
+/// Positions that several turns look at.
+#[derive(Clone, Copy)]
+pub(crate) struct Common<'a> {
+    pub(crate) memory: &'a Memory,
+    /// For each turn how many of them it looks at, from the first on, and how many positions each of those stands
+    /// for. Neighbours cost least.
+    pub(crate) parts: &'a [(usize, f32)],
+}
+
+/// Where queries look: row `n` of `rows` gets what the positions of turn `n` weigh, added up over these heads.
+pub(crate) struct Looks<'a> {
+    pub(crate) heads: &'a [usize],
+    pub(crate) rows: &'a mut [f32],
+    pub(crate) stride: usize,
 }
 
 impl QueryAttention<'_> {
     /// Query `n` is `queries[n * stride..]`; its result is row `n` of `output`, whose old content is gone. `scores`
     /// is room.
+    ///
+    /// What comes of a turn is the same to the last bit, whoever else is there.
     pub(crate) fn forward(
         &self,
         queries: &[f32],
         stride: usize,
         scores: &mut Vec<f32>,
         output: &mut Vec<f32>,
+        mut looks: Option<Looks<'_>>,
     ) {
         let width = self.own.first().map_or(0, |(memory, _)| memory.width);
-        let longest = self.own.last().map_or(0, |&(_, positions)| positions);
-        let all = self
+        let longest = self.own.iter().map(|&(_, positions)| positions).max();
+        // In a row of scores the common ones come first, each turn's own ones always after the same number of them.
+        let shared = self
             .common
-            .map_or(longest, |common| common.positions.max(longest));
-        let row = all.next_multiple_of(BLOCK) + LANES * BLOCK;
+            .map_or(0, |common| common.memory.positions.next_multiple_of(BLOCK));
+        let row = shared + longest.unwrap_or(0).next_multiple_of(BLOCK) + LANES * BLOCK;
         if scores.len() < self.own.len() * row {
             scores.resize(self.own.len() * row, 0.0);
         }
         let scores = &mut scores[..self.own.len() * row];
-        output.clear();
-        output.resize(self.own.len() * width, 0.0);
+        room(output, self.own.len() * width);
+        output.fill(0.0);
+        let mut sums = [0.0; MOST_TURNS];
+        assert!(self.own.len() <= MOST_TURNS, "the caller divides them");
         for head in 0..width / HEAD {
-            let queries = Rows {
-                values: &queries[head * HEAD..],
-                stride,
-            };
-            // Scores come in whole groups; what comes after overwrites what is too much of them.
-            self.each_part(all, |memory, turns, from, to| {
+            let queries = Rows::new(&queries[head * HEAD..], stride);
+            self.each_common(|memory, turns, positions| {
                 Scores {
                     queries: queries.from(turns.start),
                     count: turns.len(),
-                    keys: memory.keys(head, from),
-                    length: to - from,
-                    scores: &mut scores[turns.start * row + from..],
+                    keys: memory.keys(head, 0),
+                    length: positions,
+                    scores: &mut scores[turns.start * row..],
                     stride: row,
                 }
                 .dispatch();
             });
-            for (index, row) in scores.chunks_exact_mut(row).enumerate() {
-                let whole = self.common.map_or(self.own[index].1, |_| all);
-                Softmax::new_mut(&mut row[..whole]).dispatch();
+            // Scores come in whole groups; what comes after overwrites what is too much of them.
+            for (index, &(memory, positions)) in self.own.iter().enumerate() {
+                let scores = &mut scores[index * row..][..row];
+                if let Some(common) = self.common {
+                    let (count, weight) = common.parts[index];
+                    let stands_for = weight.ln();
+                    for score in &mut scores[..count] {
+                        *score += stands_for;
+                    }
+                    scores[count..shared].fill(f32::NEG_INFINITY);
+                }
+                Scores {
+                    queries: queries.from(index),
+                    count: 1,
+                    keys: memory.keys(head, 0),
+                    length: positions,
+                    scores: &mut scores[shared..],
+                    stride: row,
+                }
+                .dispatch();
+                sums[index] = Exponentials(&mut scores[..shared + positions]).dispatch();
+                if let Some(looks) = looks.as_mut().filter(|looks| looks.heads.contains(&head)) {
+                    let row = &mut looks.rows[index * looks.stride..][..positions];
+                    for (look, score) in row.iter_mut().zip(&scores[shared..]) {
+                        *look += score / sums[index];
+                    }
+                }
             }
-            self.each_part(all, |memory, turns, from, to| {
+            self.each_common(|memory, turns, positions| {
                 Mix {
-                    weights: Rows {
-                        values: &scores[turns.start * row + from..],
-                        stride: row,
-                    },
+                    weights: Rows::new(&scores[turns.start * row..], row),
                     count: turns.len(),
-                    values: &memory.values(head, from)[..(to - from) * HEAD],
+                    values: &memory.values(head, 0)[..positions * HEAD],
                     output: &mut output[turns.start * width + head * HEAD..],
                     stride: width,
                 }
                 .dispatch();
             });
+            for (index, &(memory, positions)) in self.own.iter().enumerate() {
+                Mix {
+                    weights: Rows::new(&scores[index * row + shared..], row),
+                    count: 1,
+                    values: &memory.values(head, 0)[..positions * HEAD],
+                    output: &mut output[index * width + head * HEAD..],
+                    stride: width,
+                }
+                .dispatch();
+                divide(
+                    &mut output[index * width + head * HEAD..][..HEAD],
+                    sums[index],
+                );
+            }
         }
     }
 
@@ -190,8 +255,9 @@ impl QueryAttention<'_> {
             stride: row,
         }
         .dispatch();
-        for row in scores.chunks_exact_mut(row) {
-            Softmax::new_mut(&mut row[..positions]).dispatch();
+        let mut sums = [0.0; MOST_TURNS];
+        for (row, sum) in scores.chunks_exact_mut(row).zip(&mut sums) {
+            *sum = Exponentials(&mut row[..positions]).dispatch();
         }
         Mix {
             weights: Rows {
@@ -204,58 +270,37 @@ impl QueryAttention<'_> {
             stride: memory.width,
         }
         .dispatch();
+        for (row, sum) in sums[..count].iter().enumerate() {
+            divide(&mut output[row * memory.width..][..HEAD], *sum);
+        }
     }
 
-    /// Calls for each stretch of positions that some turns have one memory for: first each turn's own, then
-    /// the common ones. A turn's stretches come in the order of their positions.
-    fn each_part(
-        &self,
-        all: usize,
-        mut part: impl FnMut(&Memory, std::ops::Range<usize>, usize, usize),
-    ) {
-        for (index, &(memory, positions)) in self.own.iter().enumerate() {
-            part(memory, index..index + 1, 0, positions);
-        }
+    /// Calls for some turns at a time, with the most common positions that one of them looks at.
+    fn each_common(&self, mut some: impl FnMut(&Memory, std::ops::Range<usize>, usize)) {
         let Some(common) = self.common else { return };
-        let mut turns = 0;
-        while let Some(&(_, from)) = self.own.get(turns) {
-            let same = self.own[turns..].iter().take_while(|(_, end)| *end == from);
-            turns += same.count();
-            let to = self.own.get(turns).map_or(all, |&(_, end)| end);
-            if to > from {
-                part(common, 0..turns, from, to);
-            }
+        for from in (0..self.own.len()).step_by(TILE) {
+            let turns = from..self.own.len().min(from + TILE);
+            let counts = common.parts[turns.clone()].iter().map(|&(count, _)| count);
+            some(common.memory, turns, counts.max().unwrap_or(0));
         }
     }
 }
 
-/// Rows of which each begins `stride` after the one before.
-#[derive(Clone, Copy)]
-pub(crate) struct Rows<'a> {
-    values: &'a [f32],
-    stride: usize,
-}
+/// Puts the exponentials in place, and gives their sum: by it the few results are divided, not the many weights.
+struct Exponentials<'a>(&'a mut [f32]);
 
-impl<'a> Rows<'a> {
-    pub(crate) const fn new(values: &'a [f32], stride: usize) -> Self {
-        Self { values, stride }
-    }
+impl SimdOp for Exponentials<'_> {
+    type Output = f32;
 
-    fn from(self, row: usize) -> Self {
-        Self {
-            values: &self.values[row * self.stride..],
-            stride: self.stride,
-        }
-    }
-
-    /// `M` rows, the first `length` of each.
     #[inline(always)]
-    fn take<const M: usize>(self, length: usize) -> [&'a [f32]; M] {
-        let mut rows: [&[f32]; M] = [&[]; M];
-        for (index, row) in rows.iter_mut().enumerate() {
-            *row = &self.values[index * self.stride..][..length];
-        }
-        rows
+    fn eval<I: Isa>(self, isa: I) -> f32 {
+        vector::exponentials(isa, self.0)
+    }
+}
+
+fn divide(values: &mut [f32], by: f32) {
+    for value in values {
+        *value /= by;
     }
 }
 
@@ -408,14 +453,15 @@ mod tests {
 
     fn forward(
         own: &[(&Memory, usize)],
-        common: Option<&Memory>,
+        common: Option<Common<'_>>,
         queries: &[f32],
         stride: usize,
     ) -> Vec<f32> {
         let mut output = vec![9.0; 3];
         // Room that was used before: nothing of it may matter.
         let mut scores = vec![f32::NAN; 10_000];
-        QueryAttention { own, common }.forward(queries, stride, &mut scores, &mut output);
+        let attention = QueryAttention { own, common };
+        attention.forward(queries, stride, &mut scores, &mut output, None);
         output
     }
 
@@ -470,15 +516,17 @@ mod tests {
         }
     }
 
-    /// Turns of many lengths, two of one length and one without a tail among them, in batches of many sizes.
+    /// Turns of many lengths, two of one length and one without a tail among them, in batches of many sizes. What counts
+    /// as three is there three times in the plain formula.
     #[test]
     fn several_turns_with_a_common_tail_are_as_each_alone() {
         let width = 2 * HEAD;
-        let all = 300;
+        let all = 103;
         let tail = numbers(6, all * 2 * width);
         let mut common = Memory::new(all, width);
         common.write(0, &tail);
-        let lengths = [16, 48, 48, 64, 112, 208, 300];
+        let lengths = [16, 41, 48, 48, 64, 112, 200];
+        let counts = [103, 90, 90, 90, 64, 1, 0];
         let memories: Vec<Memory> = (0..)
             .zip(lengths)
             .map(|(seed, length)| {
@@ -489,23 +537,67 @@ mod tests {
             .collect();
         let stride = width + 5;
         let queries = numbers(5, lengths.len() * stride);
-        for from in 0..lengths.len() {
-            for to in from + 1..=lengths.len() {
-                let own: Vec<(&Memory, usize)> = memories[from..to]
-                    .iter()
-                    .zip(lengths[from..to].iter().copied())
-                    .collect();
-                let found = forward(&own, Some(&common), &queries[from * stride..], stride);
-                for (index, found) in found.chunks_exact(width).enumerate() {
-                    let turn = from + index;
-                    let mut rows = numbers(10 + turn as u64, lengths[turn] * 2 * width);
-                    rows.extend_from_slice(&tail[rows.len()..]);
-                    let query = &queries[turn * stride..][..width];
-                    assert_near(found, &plain(query, &rows), &format!("{from} {to} {turn}"));
-                    let alone = forward(&own[index..=index], Some(&common), query, width);
-                    assert!(alone == found, "the others changed a turn's result");
+        for weight in [1, 3] {
+            let parts = counts.map(|count| (count, weight as f32));
+            for from in 0..lengths.len() {
+                for to in from + 1..=lengths.len() {
+                    let own: Vec<(&Memory, usize)> = memories[from..to]
+                        .iter()
+                        .zip(lengths[from..to].iter().copied())
+                        .collect();
+                    let shared = |parts| {
+                        Some(Common {
+                            memory: &common,
+                            parts,
+                        })
+                    };
+                    let tails = &parts[from..to];
+                    let found = forward(&own, shared(tails), &queries[from * stride..], stride);
+                    for (index, found) in found.chunks_exact(width).enumerate() {
+                        let turn = from + index;
+                        let mut rows = numbers(10 + turn as u64, lengths[turn] * 2 * width);
+                        for _ in 0..weight {
+                            rows.extend_from_slice(&tail[..counts[turn] * 2 * width]);
+                        }
+                        let query = &queries[turn * stride..][..width];
+                        assert_near(found, &plain(query, &rows), &format!("{from} {to} {turn}"));
+                        let alone = &own[index..=index];
+                        let alone = forward(alone, shared(&tails[index..=index]), query, width);
+                        assert!(alone == found, "the others changed a turn's result");
+                    }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn where_a_head_looks_is_told() {
+        let width = 2 * HEAD;
+        let mut memory = Memory::new(20, width);
+        memory.write(0, &numbers(4, 20 * 2 * width));
+        let own = [(&memory, 20), (&memory, 7)];
+        let queries = numbers(5, 2 * width);
+        let (mut scores, mut output) = (Vec::new(), Vec::new());
+        let mut rows = vec![0.0; 2 * 30];
+        let looks = Looks {
+            heads: &[1],
+            rows: &mut rows,
+            stride: 30,
+        };
+        let attention = QueryAttention {
+            own: &own,
+            common: None,
+        };
+        attention.forward(&queries, width, &mut scores, &mut output, Some(looks));
+        for (row, positions) in rows.chunks_exact(30).zip([20, 7]) {
+            assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+            assert!(row[positions..].iter().all(|look| *look == 0.0));
+        }
+        // The values, weighed so, are that head's result.
+        let values = memory.values(1, 0);
+        for index in 0..HEAD {
+            let mixed: f32 = (0..20).map(|p| rows[p] * values[p * HEAD + index]).sum();
+            assert!((mixed - output[HEAD + index]).abs() < 1e-5);
         }
     }
 
@@ -517,6 +609,7 @@ mod tests {
         let mut again = Memory::new(90, 2 * HEAD);
         again.write(0, &numbers(7, 90 * 4 * HEAD));
         again.renew(40, HEAD);
+        // Nothing of what was there is left, neither in the room of now nor behind it.
         assert!(
             again
                 .keys

@@ -1,6 +1,5 @@
 //! How fast the arithmetic is, beside what the processor could do at best and what a library does.
 
-use candle_core::Tensor;
 use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions};
 use rten_simd::ops::{BitOps, NumOps};
 use rten_simd::{Isa, SimdOp};
@@ -8,7 +7,7 @@ use rten_tensor::NdTensorView;
 
 use crate::error::ModelError;
 use crate::kernels::product::{Instructions, Matrix, peak};
-use crate::kernels::query::{HEAD, Memory, QueryAttention};
+use crate::kernels::query::{Common, HEAD, Memory, QueryAttention};
 use crate::kernels::{Activation, Convolution, Linear, SelfAttention};
 
 /// One line of the table.
@@ -52,6 +51,7 @@ const SHAPES: [(usize, usize, usize); 8] = [
 ///
 /// A kernel failed: a bug.
 pub fn table(seconds: &mut dyn FnMut() -> f64) -> Result<Vec<Rate>, ModelError> {
+    join_a_pool();
     let mut table = Table {
         seconds,
         rates: Vec::new(),
@@ -127,22 +127,23 @@ impl Table<'_> {
     ) {
         let shape = format!("{rows} x {inputs} x {outputs}");
         let operations = 2 * (rows * inputs * outputs) as u64;
-        let weights: Vec<i8> = (0..inputs * outputs)
-            .map(|n| (n * 37 % 251) as u8 as i8)
-            .collect();
         let values: Vec<u8> = (0..rows * inputs).map(|n| (n * 41 % 128) as u8).collect();
-        let matrix = Matrix::new(inputs, outputs, &weights);
-        let mut sums = vec![0; rows * matrix.row_sums()];
+        // Small enough for all instructions.
+        let weights: Vec<i8> = (0..inputs * outputs)
+            .map(|n| (n * 37 % 65) as i8 - 32)
+            .collect();
         for &instructions in all {
             let place = peaks.iter().find(|(one, _)| *one == instructions);
             let place = place.map_or(best, |&(_, place)| place);
             let name = format!("product u8 x i8, {}", instructions.name());
+            let matrix = Matrix::new(instructions, inputs, outputs, &weights);
+            let mut sums = vec![0; rows * matrix.row_sums()];
             self.measure(&name, &shape, operations, place, || {
                 // As many rows at a time as the layers take.
                 let rows = values
-                    .chunks(32 * inputs)
-                    .zip(sums.chunks_mut(32 * matrix.row_sums()));
-                rows.for_each(|(rows, sums)| matrix.multiply(instructions, rows, sums));
+                    .chunks(96 * inputs)
+                    .zip(sums.chunks_mut(96 * matrix.row_sums()));
+                rows.for_each(|(rows, sums)| matrix.multiply(0..outputs, rows, sums));
                 true
             });
         }
@@ -166,12 +167,11 @@ impl Table<'_> {
             .map(|n| (n % 17) as f32 / 9.0 - 0.9)
             .collect();
         let (inputs, outputs) = (384, 1536);
-        let weights: Vec<i8> = (0..inputs * outputs)
-            .map(|n| (n * 37 % 251) as u8 as i8)
+        let weights: Vec<f32> = (0..inputs * outputs)
+            .map(|n| (n * 37 % 251) as f32 / 125.0 - 1.0)
             .collect();
         for activation in [Activation::None, Activation::Gelu] {
-            let (scales, bias) = (vec![0.01; outputs], vec![0.1; outputs]);
-            let linear = Linear::from_parts(inputs, &weights, scales, bias, activation);
+            let linear = Linear::from_rows(inputs, &weights, vec![0.1; outputs], activation);
             let mut output = Vec::new();
             for count in [300, 8] {
                 let operations = 2 * (count * inputs * outputs) as u64;
@@ -188,16 +188,13 @@ impl Table<'_> {
             }
         }
         for positions in [300, 1500] {
-            let input = Tensor::from_slice(
-                &rows[..positions * 3 * width],
-                (positions, 3 * width),
-                &candle_core::Device::Cpu,
-            )?;
-            input.apply_op1_no_bwd(&SelfAttention)?;
+            let input = &rows[..positions * 3 * width];
+            let mut output = Vec::new();
             let operations = 4 * (positions * positions * width) as u64;
             let shape = format!("{positions} x {positions} x {width}");
             self.measure("self-attention", &shape, operations, f32_peak, || {
-                input.apply_op1_no_bwd(&SelfAttention).is_ok()
+                SelfAttention::forward_into(input, positions, width, &mut output);
+                true
             });
         }
         self.attention(&rows, width, f32_peak);
@@ -205,18 +202,20 @@ impl Table<'_> {
         let kernel = vec![0.01; width * 3 * bins];
         let convolution = Convolution::new(bins, 1, &kernel, vec![0.1; width]);
         let input = &rows[..frames * bins];
-        let input = Tensor::from_slice(input, (frames, bins), &candle_core::Device::Cpu)?;
+        let (mut padded, mut output) = (Vec::new(), Vec::new());
         let operations = 2 * (frames * 3 * bins * width) as u64;
         let shape = format!("{frames} x {} x {width}", 3 * bins);
-        self.measure("convolution, GELU", &shape, operations, f32_peak, || {
-            input.apply_op1_no_bwd(&convolution).is_ok()
+        self.measure("convolution, GELU", &shape, operations, int8_peak, || {
+            convolution
+                .forward_into(input, &mut padded, &mut output)
+                .is_ok()
         });
         Ok(())
     }
 
     /// A decoder's step: turns of 5 s and the silence after them.
     fn attention(&mut self, rows: &[f32], width: usize, f32_peak: usize) {
-        let (own, all) = (256, 1500);
+        let (own, all) = (256, 512);
         let mut common = Memory::default();
         common.renew(all, width);
         common.write(0, &rows[..all * 2 * width]);
@@ -225,19 +224,30 @@ impl Table<'_> {
         memory.write(0, &rows[..own * 2 * width]);
         let (mut scores, mut output) = (Vec::new(), Vec::new());
         for turns in [1, 8] {
+            let parts = vec![(all - own, 4.0); turns];
             let own = vec![(&memory, own); turns];
             let attention = QueryAttention {
                 own: &own,
-                common: Some(&common),
+                common: Some(Common {
+                    memory: &common,
+                    parts: &parts,
+                }),
             };
             let operations = 4 * (turns * all * width) as u64;
             let shape = format!("{turns} x {all} x {width}");
             self.measure("query attention", &shape, operations, f32_peak, || {
-                attention.forward(rows, width, &mut scores, &mut output);
+                attention.forward(rows, width, &mut scores, &mut output, None);
                 true
             });
         }
     }
+}
+
+/// Makes the calling thread a pool of its own, that the library's products stay on it.
+fn join_a_pool() {
+    // A thread that is some pool's worker already stays that.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1);
+    let _ = pool.use_current_thread().build();
 }
 
 /// Multiplies and adds what lies in registers; gives how many operations that were.

@@ -4,16 +4,17 @@
 //! then read once for all. A turn that has come to its end leaves, and what comes of the others does not depend
 //! on who else was there.
 
-use candle_core::Tensor;
 use rten_simd::SimdOp;
-use rten_vecmath::{MaxNum, SumExpSub};
 use zeroize::Zeroize;
 
 use super::tokens::{Language, Tokens};
-use super::{Dimensions, Stage, guard};
+use super::{Dimensions, Stage, align, guard};
 use crate::error::ModelError;
 use crate::gguf::Tensors;
-use crate::kernels::{Activation, LayerNorm, Linear, Memory, QueryAttention};
+use crate::kernels::{
+    Activation, Common, HEAD, LayerNorm, Linear, LogSum, Looks, MOST_TURNS, Memory, QueryAttention,
+    room,
+};
 
 pub(super) struct Decoder {
     width: usize,
@@ -26,6 +27,8 @@ pub(super) struct Decoder {
     positions: Vec<f32>,
     layers: Vec<Layer>,
     norm: LayerNorm,
+    /// For each layer the heads that look where the next token is spoken.
+    aligned: Vec<Vec<usize>>,
 }
 
 struct Layer {
@@ -42,17 +45,19 @@ struct Layer {
     contract: Linear,
 }
 
-/// A token and how likely it was among all.
+/// A token, how likely it was among all, and the encoder's position where it begins.
 #[derive(Clone, Copy)]
 pub(super) struct Token {
     pub(super) id: u32,
     pub(super) log_probability: f32,
+    pub(super) begin: u16,
 }
 
 impl Zeroize for Token {
     fn zeroize(&mut self) {
         self.id.zeroize();
         self.log_probability.zeroize();
+        self.begin.zeroize();
     }
 }
 
@@ -61,6 +66,10 @@ pub(super) struct Decoded {
     pub(super) tokens: Vec<Token>,
     /// That of the end, where it came to one.
     pub(super) end: Option<f32>,
+    /// The position where the last token ends.
+    pub(super) finish: u16,
+    /// For each position of the turn whether there is speech.
+    pub(super) speech: Vec<bool>,
     pub(super) no_speech_probability: f32,
     /// The one it was decoded in, and how likely that one is among all that the model knows.
     pub(super) language: Option<(Language, f32)>,
@@ -71,8 +80,13 @@ pub(super) struct Decoded {
 pub(super) struct Encoded {
     /// For each layer, keys and values of its positions.
     pub(super) memories: Vec<Memory>,
-    /// A multiple of the kernels' block, or the whole window.
     pub(super) positions: usize,
+    /// How many of the silence's positions follow, and how many of a window each of them stands for.
+    pub(super) tail: (usize, f32),
+    /// How many of its positions are the turn, not silence after it.
+    pub(super) spoken: usize,
+    /// For each of these whether there is speech.
+    pub(super) speech: Vec<bool>,
     pub(super) seconds: f32,
     /// `None`: to be found out.
     pub(super) language: Option<Language>,
@@ -82,15 +96,18 @@ pub(super) struct Encoded {
 #[derive(Default)]
 pub(super) struct Desk {
     free: Vec<Memory>,
+    /// Where tokens looked, of turns that are done.
+    free_looks: Vec<Vec<f32>>,
+    looks: Vec<f32>,
     x: Vec<f32>,
-    sum: Vec<f32>,
-    normed: Vec<f32>,
     projected: Vec<f32>,
     attended: Vec<f32>,
     /// Of attention.
     weights: Vec<f32>,
     /// Of the vocabulary.
     scores: Vec<f32>,
+    /// The greatest of some scores each.
+    greatest: Vec<f32>,
 }
 
 impl Desk {
@@ -108,15 +125,24 @@ impl Desk {
         }
     }
 
+    fn take_back(&mut self, speaker: Speaker) {
+        self.put_back(speaker.said);
+        self.put_back(speaker.turn.memories);
+        let mut looks = speaker.looks;
+        looks.fill(0.0);
+        looks.clear();
+        self.free_looks.push(looks);
+    }
+
     fn wipe(&mut self) {
         for buffer in [
+            &mut self.looks,
             &mut self.x,
-            &mut self.sum,
-            &mut self.normed,
             &mut self.projected,
             &mut self.attended,
             &mut self.weights,
             &mut self.scores,
+            &mut self.greatest,
         ] {
             buffer.fill(0.0);
         }
@@ -146,7 +172,7 @@ impl Decoder {
             vocabulary,
             ..
         } = dimensions;
-        let layers = (0..dimensions.decoder_layers)
+        let layers: Vec<Layer> = (0..dimensions.decoder_layers)
             .map(|layer| {
                 let norm = |name: &str| {
                     LayerNorm::load(tensors, &format!("decoder.{layer}.{name}.norm"), width)
@@ -177,6 +203,7 @@ impl Decoder {
             most_positions: decoder_positions / 2,
             embedding: Linear::load_matrix(tensors, "decoder.embedding", width, vocabulary)?,
             positions: tensors.f32("decoder.positions", &[decoder_positions, width])?,
+            aligned: aligned(tensors, layers.len(), width / HEAD)?,
             layers,
             norm: LayerNorm::load(tensors, "decoder.norm", width)?,
         })
@@ -185,41 +212,41 @@ impl Decoder {
     /// Keys and values of each layer for what the encoder gave, `[positions, width]`.
     pub(super) fn memories(
         &self,
-        encoded: &Tensor,
+        encoded: &[f32],
         desk: &mut Desk,
     ) -> Result<Vec<Memory>, ModelError> {
-        let positions = encoded.dim(0)?;
-        let encoded = encoded.flatten_all()?.to_vec1::<f32>()?;
         let mut rows = std::mem::take(&mut desk.projected);
         let memories = self
             .layers
             .iter()
             .map(|layer| {
-                layer.key_value.forward_into(&encoded, None, &mut rows)?;
-                let mut memory = desk.memory(positions, self.width);
+                layer.key_value.forward_into(encoded, None, &mut rows)?;
+                let mut memory = desk.memory(encoded.len() / self.width, self.width);
                 memory.write(0, &rows);
                 Ok(memory)
             })
             .collect();
-        rows.zeroize();
+        rows.fill(0.0);
         desk.projected = rows;
         memories
     }
 
-    /// Greedy decoding of each turn, the positions after its own being those of `silence`.
+    /// Greedy decoding of at most [`MOST_TURNS`] turns, their positions followed by those of `silence`.
     pub(super) fn decode(
         &self,
         tokens: &Tokens,
-        turns: Vec<Encoded>,
+        mut turns: Vec<Encoded>,
         silence: &[Memory],
         desk: &mut Desk,
         stage: &mut dyn FnMut(Stage),
     ) -> Result<Vec<Decoded>, ModelError> {
         let mut decoded: Vec<Decoded> = turns
-            .iter()
-            .map(|_| Decoded {
+            .iter_mut()
+            .map(|turn| Decoded {
                 tokens: Vec::with_capacity(self.most_positions),
                 end: None,
+                finish: 0,
+                speech: std::mem::take(&mut turn.speech),
                 no_speech_probability: 0.0,
                 language: None,
                 ran_away: false,
@@ -233,6 +260,7 @@ impl Decoder {
                 said: (0..self.layers.len())
                     .map(|_| desk.memory(self.most_positions, self.width))
                     .collect(),
+                looks: desk.free_looks.pop().unwrap_or_default(),
                 turn,
             })
             .collect();
@@ -246,12 +274,53 @@ impl Decoder {
         };
         let result = batch.run(tokens, &mut speakers, &mut decoded);
         for speaker in speakers {
-            desk.put_back(speaker.said);
-            desk.put_back(speaker.turn.memories);
+            align::align(
+                &speaker.looks,
+                speaker.turn.positions,
+                &mut decoded[speaker.index],
+                speaker.turn.spoken,
+            );
+            desk.take_back(speaker);
         }
         desk.wipe();
         result.map(|()| decoded)
     }
+}
+
+/// The heads that look where the next token is spoken, as OpenAI found them out and the converter keeps them, pairs of layer
+/// and head; where a model does not say, all of the upper half.
+fn aligned(
+    tensors: &Tensors<'_>,
+    layers: usize,
+    heads: usize,
+) -> Result<Vec<Vec<usize>>, ModelError> {
+    const KEY: &str = "whisper.alignment_heads";
+    if tensors.metadata(KEY).is_none() {
+        let all = |layer| {
+            if layer >= layers / 2 {
+                (0..heads).collect()
+            } else {
+                Vec::new()
+            }
+        };
+        return Ok((0..layers).map(all).collect());
+    }
+    let mut aligned = vec![Vec::new(); layers];
+    let pairs = tensors.u32s(KEY)?;
+    for pair in pairs.chunks(2) {
+        match *pair {
+            [layer, head] if (layer as usize) < layers && (head as usize) < heads => {
+                aligned[layer as usize].push(head as usize);
+            }
+            _ => {
+                return Err(ModelError::Metadata {
+                    key: KEY.to_owned(),
+                    needed: "pairs of a layer and a head",
+                });
+            }
+        }
+    }
+    Ok(aligned)
 }
 
 /// A turn whose decoding is under way.
@@ -261,6 +330,8 @@ struct Speaker {
     turn: Encoded,
     /// For each layer, keys and values of the tokens so far.
     said: Vec<Memory>,
+    /// For each token after the prompt where it was looked for: a row of the turn's positions.
+    looks: Vec<f32>,
 }
 
 /// Decodings that go from token to token together.
@@ -289,7 +360,7 @@ impl Batch<'_> {
                 };
                 next.push(token.unwrap_or_else(|| tokens.end()));
             }
-            self.step(step, speakers, &next)?;
+            self.step(step, tokens.prompt_length(), speakers, &next)?;
             let prompting = step + 1 < tokens.prompt_length();
             if prompting && step > 0 {
                 continue;
@@ -298,15 +369,22 @@ impl Batch<'_> {
             let rows = self.desk.scores.chunks_exact_mut(self.decoder.vocabulary);
             for (speaker, scores) in speakers.iter_mut().zip(rows) {
                 let decoded = &mut decoded[speaker.index];
+                let norm = LogSum {
+                    scores,
+                    part: PART,
+                    greatest: &mut self.desk.greatest,
+                }
+                .dispatch();
                 if step == 0 {
                     // Whether anybody speaks, and what language, is the first thing that the model was taught to say.
-                    let norm = norm(scores);
                     let probability = |token: u32| (scores[token as usize] - norm).exp();
                     decoded.no_speech_probability = probability(tokens.no_speech());
                     decoded.language = tokens.language(scores, speaker.turn.language);
                 }
                 if !prompting {
-                    say(tokens, scores, decoded, speaker.turn.seconds);
+                    let first = decoded.tokens.is_empty();
+                    let token = best(tokens, scores, norm, &self.desk.greatest, first);
+                    say(tokens, token, decoded, speaker.turn.seconds);
                 }
             }
             self.leave(speakers, decoded);
@@ -321,14 +399,17 @@ impl Batch<'_> {
     }
 
     /// Turns that are done give their room back.
-    fn leave(&mut self, speakers: &mut Vec<Speaker>, decoded: &[Decoded]) {
-        let done = |speaker: &mut Speaker| {
+    fn leave(&mut self, speakers: &mut Vec<Speaker>, decoded: &mut [Decoded]) {
+        while let Some(place) = speakers.iter().position(|speaker| {
             let decoded = &decoded[speaker.index];
             decoded.end.is_some() || decoded.ran_away
-        };
-        for speaker in speakers.extract_if(.., done) {
-            self.desk.put_back(speaker.said);
-            self.desk.put_back(speaker.turn.memories);
+        }) {
+            // In order, since neighbours have tails of about one length.
+            let speaker = speakers.remove(place);
+            let turn = &speaker.turn;
+            let decoded = &mut decoded[speaker.index];
+            align::align(&speaker.looks, turn.positions, decoded, turn.spoken);
+            self.desk.take_back(speaker);
         }
     }
 
@@ -336,6 +417,7 @@ impl Batch<'_> {
     fn step(
         &mut self,
         step: usize,
+        prompt: usize,
         speakers: &mut [Speaker],
         next: &[u32],
     ) -> Result<(), ModelError> {
@@ -343,53 +425,67 @@ impl Batch<'_> {
         let (decoder, silence) = (self.decoder, self.silence);
         let Desk {
             x,
-            sum,
-            normed,
             projected,
             attended,
             weights,
+            looks,
             ..
         } = &mut *self.desk;
         decoder.begin(step, next, x)?;
-        let width = decoder.width;
+        let (width, count) = (decoder.width, speakers.len().min(MOST_TURNS));
+        let longest = speakers.iter().map(|speaker| speaker.turn.positions).max();
+        let longest = longest.unwrap_or(0).max(1);
+        room(looks, count * longest);
+        looks.fill(0.0);
         for (index, layer) in decoder.layers.iter().enumerate() {
-            layer.self_norm.forward_into(x, normed);
-            layer
-                .query_key_value
-                .forward_into(normed, None, projected)?;
+            let norm = &layer.self_norm;
+            layer.query_key_value.forward_normed(norm, x, projected)?;
             for (speaker, row) in speakers.iter_mut().zip(projected.chunks_exact(3 * width)) {
                 speaker.said[index].write(step, &row[width..]);
             }
-            let own: Vec<(&Memory, usize)> = speakers
-                .iter()
-                .map(|speaker| (&speaker.said[index], step + 1))
-                .collect();
+            let mut own = [(&silence[index], 0); MOST_TURNS];
+            for (own, speaker) in own.iter_mut().zip(&*speakers) {
+                *own = (&speaker.said[index], step + 1);
+            }
             let attention = QueryAttention {
-                own: &own,
+                own: &own[..count],
                 common: None,
             };
-            attention.forward(projected, 3 * width, weights, attended);
-            layer.self_output.forward_into(attended, Some(x), sum)?;
-            std::mem::swap(x, sum);
+            attention.forward(projected, 3 * width, weights, attended, None);
+            layer.self_output.add_to(attended, x)?;
 
-            layer.cross_norm.forward_into(x, normed);
-            layer.query.forward_into(normed, None, projected)?;
-            let own: Vec<(&Memory, usize)> = speakers
-                .iter()
-                .map(|speaker| (&speaker.turn.memories[index], speaker.turn.positions))
-                .collect();
+            let norm = &layer.cross_norm;
+            layer.query.forward_normed(norm, x, projected)?;
+            let mut parts = [(0, 1.0); MOST_TURNS];
+            for ((own, part), speaker) in own.iter_mut().zip(&mut parts).zip(&*speakers) {
+                *own = (&speaker.turn.memories[index], speaker.turn.positions);
+                *part = speaker.turn.tail;
+            }
             let attention = QueryAttention {
-                own: &own,
-                common: Some(&silence[index]),
+                own: &own[..count],
+                common: Some(Common {
+                    memory: &silence[index],
+                    parts: &parts[..count],
+                }),
             };
-            attention.forward(projected, width, weights, attended);
-            layer.cross_output.forward_into(attended, Some(x), sum)?;
-            std::mem::swap(x, sum);
+            let looks = Looks {
+                heads: &decoder.aligned[index],
+                rows: &mut *looks,
+                stride: longest,
+            };
+            attention.forward(projected, width, weights, attended, Some(looks));
+            layer.cross_output.add_to(attended, x)?;
 
-            layer.feed_forward_norm.forward_into(x, normed);
-            layer.expand.forward_into(normed, None, projected)?;
-            layer.contract.forward_into(projected, Some(x), sum)?;
-            std::mem::swap(x, sum);
+            let norm = &layer.feed_forward_norm;
+            layer.expand.forward_normed(norm, x, projected)?;
+            layer.contract.add_to(projected, x)?;
+        }
+        if step + 1 >= prompt {
+            for (speaker, looks) in speakers.iter_mut().zip(looks.chunks_exact(longest)) {
+                speaker
+                    .looks
+                    .extend_from_slice(&looks[..speaker.turn.positions]);
+            }
         }
         Ok(())
     }
@@ -398,9 +494,10 @@ impl Batch<'_> {
     fn vocabulary(&mut self) -> Result<(), ModelError> {
         (self.stage)(Stage::Vocabulary);
         let desk = &mut *self.desk;
-        self.decoder.norm.forward_into(&desk.x, &mut desk.normed);
-        let embedding = &self.decoder.embedding;
-        Ok(embedding.forward_into(&desk.normed, None, &mut desk.scores)?)
+        let Decoder {
+            norm, embedding, ..
+        } = self.decoder;
+        Ok(embedding.forward_normed(norm, &desk.x, &mut desk.scores)?)
     }
 }
 
@@ -426,8 +523,7 @@ impl Decoder {
 }
 
 /// Adds the best token to what was decoded, or ends it.
-fn say(tokens: &Tokens, scores: &mut [f32], decoded: &mut Decoded, seconds: f32) {
-    let token = best(tokens, scores, decoded.tokens.is_empty());
+fn say(tokens: &Tokens, token: Token, decoded: &mut Decoded, seconds: f32) {
     if token.id == tokens.end() {
         decoded.end = Some(token.log_probability);
         return;
@@ -436,34 +532,29 @@ fn say(tokens: &Tokens, scores: &mut [f32], decoded: &mut Decoded, seconds: f32)
     decoded.ran_away = guard::runs_away(&decoded.tokens, seconds);
 }
 
-/// The natural logarithm of the sum of all exponentials of unnormalized log probabilities.
-fn norm(scores: &[f32]) -> f32 {
-    let highest = MaxNum::new(scores).dispatch();
-    highest + SumExpSub::new(scores, highest).dispatch().ln()
-}
+/// Scores that are searched as one: to look for a place is slower than to look for a value.
+const PART: usize = 512;
 
 /// The best token that is allowed, with its probability among all, the forbidden ones too: where the
-/// model would rather say that there is music, a word is not certain.
-fn best(tokens: &Tokens, scores: &mut [f32], first: bool) -> Token {
-    // Found in parts: to look for a place is slower than to look for a value.
-    const PART: usize = 512;
-    let norm = norm(scores);
+/// model would rather say that there is music, a word is not certain. `norm` is the logarithm of all together,
+/// `greatest` has the greatest score of each [`PART`].
+fn best(tokens: &Tokens, scores: &mut [f32], norm: f32, greatest: &[f32], first: bool) -> Token {
     tokens.forbid(scores, first);
-    let mut highest = f32::NEG_INFINITY;
-    let mut found = None;
-    for (index, part) in scores.chunks(PART).enumerate() {
-        let score = MaxNum::new(part).dispatch();
-        if score > highest {
-            highest = score;
-            found = Some((index * PART, part));
+    let mut found: Option<(usize, f32)> = None;
+    for (index, (part, &most)) in scores.chunks(PART).zip(greatest).enumerate() {
+        if found.is_some_and(|(_, score)| most <= score) {
+            continue;
+        }
+        for (place, &score) in part.iter().enumerate() {
+            if found.is_none_or(|(_, best)| score > best) {
+                found = Some((index * PART + place, score));
+            }
         }
     }
-    let id = found.and_then(|(start, part)| {
-        let place = part.iter().position(|&score| score == highest)?;
-        u32::try_from(start + place).ok()
-    });
+    let (id, score) = found.unwrap_or((0, f32::NEG_INFINITY));
     Token {
-        id: id.unwrap_or_else(|| tokens.end()),
-        log_probability: highest - norm,
+        id: u32::try_from(id).unwrap_or_else(|_| tokens.end()),
+        log_probability: score - norm,
+        begin: 0,
     }
 }

@@ -1,16 +1,15 @@
 //! From a spectrogram to what the decoder looks at.
 
-use candle_core::{Device, Tensor};
-
 use super::{Dimensions, WINDOW};
 use crate::error::ModelError;
 use crate::gguf::Tensors;
-use crate::kernels::{Activation, Add, Convolution, LayerNorm, Linear, SelfAttention};
+use crate::kernels::{Activation, Convolution, LayerNorm, Linear, SelfAttention};
 
 pub(super) struct Encoder {
     convolutions: [Convolution; 2],
+    width: usize,
     /// `[1500, width]`
-    positions: Tensor,
+    positions: Vec<f32>,
     layers: Vec<Layer>,
     norm: LayerNorm,
 }
@@ -22,6 +21,16 @@ struct Layer {
     feed_forward_norm: LayerNorm,
     expand: Linear,
     contract: Linear,
+}
+
+/// Room that encodings use one after the other. What they leave in it is wiped.
+#[derive(Default)]
+pub(super) struct Room {
+    padded: Vec<f32>,
+    frames: Vec<f32>,
+    x: Vec<f32>,
+    projected: Vec<f32>,
+    attended: Vec<f32>,
 }
 
 impl Encoder {
@@ -68,29 +77,47 @@ impl Encoder {
             .collect::<Result<_, ModelError>>()?;
         Ok(Self {
             convolutions,
-            positions: Tensor::from_vec(positions, (WINDOW, width), &Device::Cpu)?,
+            width,
+            positions,
             layers,
             norm: LayerNorm::load(tensors, "encoder.norm", width)?,
         })
     }
 
-    /// From `[2 * positions, mel bins]` to `[positions, width]`.
-    pub(super) fn forward(&self, mel: &Tensor) -> Result<Tensor, ModelError> {
+    /// From `[2 * positions, mel bins]` to `[positions, width]`, which replaces what is in `output`.
+    pub(super) fn forward(
+        &self,
+        mel: &[f32],
+        room: &mut Room,
+        output: &mut Vec<f32>,
+    ) -> Result<(), ModelError> {
         let [first, second] = &self.convolutions;
-        let x = mel.apply_op1_no_bwd(first)?.apply_op1_no_bwd(second)?;
-        let positions = self.positions.narrow(0, 0, x.dim(0)?)?;
-        let mut x = x.apply_op2_no_bwd(&positions, &Add)?;
-        for layer in &self.layers {
-            x = x
-                .apply_op1_no_bwd(&layer.attention_norm)?
-                .apply_op1_no_bwd(&layer.query_key_value)?
-                .apply_op1_no_bwd(&SelfAttention)?
-                .apply_op2_no_bwd(&x, &layer.output)?;
-            x = x
-                .apply_op1_no_bwd(&layer.feed_forward_norm)?
-                .apply_op1_no_bwd(&layer.expand)?
-                .apply_op2_no_bwd(&x, &layer.contract)?;
+        let Room {
+            padded,
+            frames,
+            x,
+            projected,
+            attended,
+        } = room;
+        first.forward_into(mel, padded, frames)?;
+        second.forward_into(frames, padded, x)?;
+        for (value, position) in x.iter_mut().zip(&self.positions) {
+            *value += position;
         }
-        Ok(x.apply_op1_no_bwd(&self.norm)?)
+        let positions = x.len() / self.width;
+        for layer in &self.layers {
+            let norm = &layer.attention_norm;
+            layer.query_key_value.forward_normed(norm, x, projected)?;
+            SelfAttention::forward_into(projected, positions, self.width, attended);
+            layer.output.add_to(attended, x)?;
+            let norm = &layer.feed_forward_norm;
+            layer.expand.forward_normed(norm, x, projected)?;
+            layer.contract.add_to(projected, x)?;
+        }
+        self.norm.forward_into(x, output);
+        for buffer in [frames, x, projected, attended] {
+            buffer.fill(0.0);
+        }
+        Ok(())
     }
 }

@@ -25,6 +25,9 @@ pub(super) fn cut(decoded: &mut Decoded) {
         while end >= length && same(&tokens[end - length..end], kept) {
             end -= length;
         }
+        if let Some(cut) = tokens.get(end + length) {
+            decoded.finish = cut.begin;
+        }
         tokens.truncate(end + length);
     }
 }
@@ -54,6 +57,7 @@ mod tests {
             .map(|&id| Token {
                 id,
                 log_probability: -0.1,
+                begin: 0,
             })
             .collect()
     }
@@ -87,6 +91,8 @@ mod tests {
         let mut decoded = Decoded {
             tokens: tokens(&[9, 8, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3]),
             end: None,
+            finish: 0,
+            speech: Vec::new(),
             no_speech_probability: 0.0,
             language: None,
             ran_away: true,

@@ -6,6 +6,9 @@ fn what_was_heard_is_not_printed() {
         words: vec![HeardWord {
             text: "marmalade".to_owned(),
             probability: 0.75,
+            confidence: 0.75,
+            begin: 0.75,
+            end: 1.75,
         }],
         average_log_probability: -0.3,
         no_speech_probability: 0.01,
@@ -84,7 +87,7 @@ fn a_prompt_is_heard_with_the_tail_as_with_the_whole_window() {
         language: None,
     };
     let whole = whisper.decode(&[turn], |_| WINDOW, &mut |_| ()).unwrap();
-    let words = whisper.model.tokens.words(&whole[0].tokens);
+    let words = whisper.model.tokens.words(&whole[0]);
     assert_eq!(words.len(), heard.words.len());
     assert!(
         words
@@ -152,6 +155,66 @@ fn a_batch_is_heard_as_its_turns_alone() {
         }
     }
     assert!(whisper.transcribe_batch(&[]).unwrap().is_empty());
+}
+
+/// What was heard is allocated, and some lists of a batch: nothing for a token, a layer of it or a position.
+#[test]
+fn hearing_allocates_nothing_for_each_token() {
+    let names = ["vm-msgsaved.wav", "demo-instruct.wav"];
+    let prompts: Option<Vec<Vec<f32>>> = names.into_iter().map(prompt).collect();
+    let (Some(mut whisper), Some(mut prompts)) = (model(), prompts) else {
+        return;
+    };
+    prompts[1].truncate(12 * SAMPLE_RATE);
+    let mut beside_words = Vec::new();
+    for samples in &prompts {
+        // The first time makes room.
+        whisper.transcribe(samples).unwrap();
+        let mut heard = None;
+        let allocated = allocation_counter::measure(|| heard = whisper.transcribe(samples).ok());
+        let words = heard.unwrap().words.len() as u64;
+        assert!(words >= 4);
+        // A word's text, and the list of them as it grows.
+        beside_words.push(allocated.count_total.saturating_sub(2 * words));
+    }
+    assert!(
+        beside_words.iter().all(|count| *count < 64),
+        "{beside_words:?}"
+    );
+    assert!(beside_words[1] <= beside_words[0] + 12, "{beside_words:?}");
+    let mel = vec![0.1; 300 * 80];
+    let Whisper {
+        model,
+        room,
+        encoded,
+        ..
+    } = &mut whisper;
+    model.encoder.forward(&mel, room, encoded).unwrap();
+    let allocated =
+        allocation_counter::measure(|| model.encoder.forward(&mel, room, encoded).unwrap());
+    assert_eq!(allocated.count_total, 0, "the encoder allocates");
+}
+
+/// Words of a synthetic voice with known times, by construction: see `benches/word_times.sh` for more of them.
+#[test]
+fn words_come_in_order_and_within_the_turn() {
+    let (Some(mut whisper), Some(samples)) = (model(), prompt("vm-msgsaved.wav")) else {
+        return;
+    };
+    let heard = whisper.transcribe(&samples).unwrap();
+    let seconds = samples.len() as f32 / SAMPLE_RATE as f32;
+    for pair in heard.words.windows(2) {
+        assert!(pair[0].end <= pair[1].begin + 0.021);
+    }
+    for word in &heard.words {
+        assert!(word.begin < word.end && word.end <= seconds + 0.03);
+        assert!((0.0..=1.0).contains(&word.confidence));
+    }
+    assert!(
+        heard
+            .confidence()
+            .is_some_and(|confidence| confidence > 0.5)
+    );
 }
 
 #[test]

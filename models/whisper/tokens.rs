@@ -2,8 +2,8 @@
 
 use zeroize::Zeroize;
 
-use super::HeardWord;
-use super::decoder::Token;
+use super::decoder::Decoded;
+use super::{HOP, HeardWord, SAMPLE_RATE, align, confidence};
 use crate::error::ModelError;
 use crate::gguf::Tensors;
 
@@ -155,24 +155,26 @@ impl Tokens {
     }
 
     /// The words that tokens make: one begins where a token begins with a space.
-    pub(super) fn words(&self, tokens: &[Token]) -> Vec<HeardWord> {
+    pub(super) fn words(&self, decoded: &Decoded) -> Vec<HeardWord> {
         let mut words: Vec<HeardWord> = Vec::new();
-        let mut spelled: Vec<u8> = Vec::new();
-        let mut log_probability = 0.0;
-        for token in tokens {
+        let mut spelled = Spelled::default();
+        for token in &decoded.tokens {
             let bytes = self.bytes_of(token.id);
             let is_word = bytes
                 .iter()
                 .any(|byte| byte.is_ascii_alphanumeric() || !byte.is_ascii());
             if bytes.first() == Some(&b' ') && is_word {
-                close(&mut words, &mut spelled, &mut log_probability);
+                spelled.close(&mut words, token.begin, &decoded.speech);
             }
-            spelled.extend_from_slice(bytes);
+            if is_word && !spelled.is_word {
+                (spelled.is_word, spelled.begin) = (true, token.begin);
+            }
+            spelled.bytes.extend_from_slice(bytes);
             if is_word {
-                log_probability += token.log_probability;
+                spelled.log_probability += token.log_probability;
             }
         }
-        close(&mut words, &mut spelled, &mut log_probability);
+        spelled.close(&mut words, decoded.finish, &decoded.speech);
         words
     }
 
@@ -185,20 +187,39 @@ impl Tokens {
     }
 }
 
-/// Ends a word. What has no letter and no digit is no word.
-fn close(words: &mut Vec<HeardWord>, spelled: &mut Vec<u8>, log_probability: &mut f32) {
-    let is_word = spelled
-        .iter()
-        .any(|byte| byte.is_ascii_alphanumeric() || !byte.is_ascii());
-    if is_word {
-        let text = String::from_utf8_lossy(spelled.trim_ascii()).into_owned();
-        words.push(HeardWord {
-            text,
-            probability: log_probability.exp(),
-        });
+/// A word on its way.
+#[derive(Default)]
+struct Spelled {
+    bytes: Vec<u8>,
+    /// There was a letter or a digit.
+    is_word: bool,
+    log_probability: f32,
+    /// The position where the first token with a letter begins.
+    begin: u16,
+}
+
+impl Spelled {
+    /// Ends a word, at the latest at this position. What has no letter and no digit is no word.
+    fn close(&mut self, words: &mut Vec<HeardWord>, end: u16, speech: &[bool]) {
+        if self.is_word {
+            let text = String::from_utf8_lossy(self.bytes.trim_ascii()).into_owned();
+            let probability = self.log_probability.exp();
+            let (begin, end) = align::tighten(self.begin.into(), end.into(), speech);
+            let seconds = |position: usize| (2 * HOP * position) as f32 / SAMPLE_RATE as f32;
+            words.push(HeardWord {
+                text,
+                probability,
+                confidence: confidence(probability),
+                begin: seconds(begin),
+                end: seconds(end),
+            });
+        }
+        self.bytes.zeroize();
+        *self = Self {
+            bytes: std::mem::take(&mut self.bytes),
+            ..Self::default()
+        };
     }
-    spelled.zeroize();
-    *log_probability = 0.0;
 }
 
 /// The byte that a character of GPT-2's vocabulary stands for: printable Latin-1 is itself, the other bytes
@@ -216,6 +237,7 @@ fn byte_of(character: char) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::whisper::decoder::Token;
 
     fn vocabulary(texts: &[&str]) -> Tokens {
         let mut tokens = Tokens {
@@ -239,13 +261,26 @@ mod tests {
         Token {
             id,
             log_probability: probability.ln(),
+            begin: 0,
+        }
+    }
+
+    fn decoded(tokens: &[Token]) -> Decoded {
+        Decoded {
+            tokens: tokens.to_vec(),
+            end: Some(0.0),
+            finish: 100,
+            speech: vec![true; 90],
+            no_speech_probability: 0.0,
+            language: None,
+            ran_away: false,
         }
     }
 
     #[test]
     fn tokens_become_words() {
         let tokens = vocabulary(&["Ġcall", "Ġcent", "er", ",", "Ġdon", "'t", "Ġ,", "Ã", "©"]);
-        let words = tokens.words(&[
+        let mut spoken = decoded(&[
             token(0, 0.9),
             token(1, 0.5),
             token(2, 0.5),
@@ -257,11 +292,18 @@ mod tests {
             token(7, 1.0),
             token(8, 1.0),
         ]);
+        for (token, begin) in spoken.tokens.iter_mut().zip((0..).step_by(10)) {
+            token.begin = begin;
+        }
+        let words = tokens.words(&spoken);
         let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
         assert_eq!(texts, ["call", "center,", "don't ,", "callé"]);
         for (word, expected) in words.iter().zip([0.9, 0.25, 0.8, 0.3]) {
             assert!((word.probability - expected).abs() < 1e-6);
         }
+        // 20 ms a position; the last word ends with the sound.
+        let times: Vec<[f32; 2]> = words.iter().map(|word| [word.begin, word.end]).collect();
+        assert_eq!(times, [[0.0, 0.2], [0.2, 0.8], [0.8, 1.4], [1.4, 1.8]]);
     }
 
     #[test]
@@ -269,7 +311,7 @@ mod tests {
         let tokens = vocabulary(&["Ġ.", "!"]);
         assert!(
             tokens
-                .words(&[token(0, 1.0), token(1, 1.0), token(77, 1.0)])
+                .words(&decoded(&[token(0, 1.0), token(1, 1.0), token(77, 1.0)]))
                 .is_empty()
         );
     }
