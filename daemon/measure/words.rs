@@ -1,5 +1,7 @@
 //! A turn's sound in, its words out; and how many words a written word is when it is spoken.
 
+use std::collections::HashMap;
+
 use sotto_models::ModelError;
 use sotto_models::resample::Upsampler;
 use sotto_models::whisper::{self, Whisper};
@@ -36,6 +38,7 @@ pub struct Recogniser {
     whisper: Whisper,
     /// From the telephone's 8 kHz to the model's 16.
     upsampler: Upsampler,
+    languages: Languages<whisper::Language>,
 }
 
 impl Recogniser {
@@ -45,7 +48,7 @@ impl Recogniser {
     /// Never: a factor of two is within the upsampler's range.
     #[must_use]
     pub fn new(whisper: Whisper) -> Self {
-        Self { whisper, upsampler: Upsampler::new(2).expect("two is within the range") }
+        Self { whisper, upsampler: Upsampler::new(2).expect("two is within the range"), languages: Languages::default() }
     }
 
     /// The words of turns, in their order, each as if it were alone: together they cost less. Their sound is wiped.
@@ -71,14 +74,50 @@ impl Recogniser {
 
     fn together(&mut self, jobs: &[Job]) -> Result<Vec<Words>, ModelError> {
         let sounds: Vec<Private<Vec<f32>>> = jobs.iter().map(|Job(turn)| self.widened(turn)).collect();
-        let turns: Vec<whisper::Turn<'_>> = sounds.iter().map(|sound| whisper::Turn { samples: sound.expose(), language: None }).collect();
+        let turns = sounds.iter().zip(jobs).map(|(sound, job)| whisper::Turn { samples: sound.expose(), language: self.languages.of(job) });
+        let turns: Vec<whisper::Turn<'_>> = turns.collect();
         let heard = self.whisper.transcribe_batch(&turns)?;
+        for (job, heard) in jobs.iter().zip(&heard) {
+            self.languages.learn(job, heard.language);
+        }
         Ok(jobs.iter().zip(heard).map(|(Job(turn), heard)| words_of(turn, &heard)).collect())
     }
 
     fn widened(&self, turn: &Turn) -> Private<Vec<f32>> {
         let narrow = Private::new(turn.samples.expose().iter().map(|&sample| f32::from(sample) / 32_768.0).collect::<Vec<f32>>());
         Private::new(self.upsampler.upsample(narrow.expose()))
+    }
+}
+
+/// What language a leg speaks, found once: a short turn is a weak witness, and a leg rarely changes it.
+struct Languages<L>(HashMap<(Call, Side), L>);
+
+/// A turn of so many seconds whose language is at least so likely is believed for the turns after it.
+const WITNESS: (f32, f32) = (2.0, 0.5);
+/// Legs that are remembered; then all are forgotten, and found again.
+const MOST_LEGS: usize = 4096;
+
+impl<L: Copy> Languages<L> {
+    /// `None`: to be found out.
+    fn of(&self, Job(turn): &Job) -> Option<L> {
+        self.0.get(&(turn.call, turn.side)).copied()
+    }
+
+    fn learn(&mut self, job: &Job, found: Option<(L, f32)>) {
+        let Some((language, probability)) = found else { return };
+        if self.of(job).is_some() || job.seconds() < WITNESS.0 || probability < WITNESS.1 {
+            return;
+        }
+        if self.0.len() >= MOST_LEGS {
+            self.0.clear();
+        }
+        self.0.insert((job.0.call, job.0.side), language);
+    }
+}
+
+impl<L> Default for Languages<L> {
+    fn default() -> Self {
+        Self(HashMap::new())
     }
 }
 
@@ -149,5 +188,26 @@ mod tests {
         ] {
             assert_eq!(count_spoken(written), spoken, "{written}");
         }
+    }
+
+    #[test]
+    fn a_legs_language_is_found_on_its_first_long_turn() {
+        let job = |call, seconds: usize| {
+            let samples = Private::new(vec![0; seconds * 8_000]);
+            Job(Turn { call: Call(call), side: Side::Calling, number: 0, start: sotto_private::Wall::default(), samples })
+        };
+        let mut languages = Languages::default();
+        languages.learn(&job(1, 1), Some(('s', 0.9)));
+        languages.learn(&job(1, 3), Some(('s', 0.3)));
+        languages.learn(&job(1, 3), None);
+        assert_eq!(languages.of(&job(1, 3)), None);
+        languages.learn(&job(1, 3), Some(('s', 0.6)));
+        languages.learn(&job(1, 9), Some(('v', 0.9)));
+        assert_eq!(languages.of(&job(1, 1)), Some('s'));
+        assert_eq!(languages.of(&job(2, 9)), None);
+        for call in 2..MOST_LEGS as u64 + 5 {
+            languages.learn(&job(call, 2), Some(('e', 1.0)));
+        }
+        assert!(languages.0.len() <= MOST_LEGS);
     }
 }
