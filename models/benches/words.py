@@ -4,9 +4,9 @@ import csv
 
 
 def prompts(speech):
-    """Path and transcript of each."""
+    """Path, transcript and seconds of each."""
     with open(speech / "MANIFEST.tsv", newline="") as manifest:
-        return [(speech / row["path"], row["transcript"]) for row in csv.DictReader(manifest, delimiter="\t")
+        return [(speech / row["path"], row["transcript"], float(row["seconds"])) for row in csv.DictReader(manifest, delimiter="\t")
                 if row["speaker"] == "allison" and row["source"].startswith("asterisk")]
 
 
