@@ -8,6 +8,9 @@
 //!
 //! The network (<https://github.com/snakers4/silero-vad>, its `tinygrad_model.py`): magnitudes of
 //! four overlapping windows, four convolutions over time, an LSTM cell, one logistic output.
+//!
+//! Many legs are looked at together ([`Vad::look`]): each layer's weights then pass through the processor once for all
+//! of them, and a leg that is silent costs next to nothing.
 
 mod dense;
 
@@ -23,7 +26,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::ModelError;
 use crate::gguf::Tensors;
-use dense::Dense;
+use dense::{Dense, Layout};
 
 /// Samples of the last frame that are heard again with the next one.
 const CONTEXT: usize = 32;
@@ -50,17 +53,35 @@ const NARROW: usize = 64;
 const SCRATCH: usize = 2 * WINDOW;
 /// Taps of each convolution.
 const TAPS: usize = 3;
+/// Legs that are worked on at once: what they need in between stays in the second cache.
+const LEGS: usize = 16;
+/// Room of one leg: an empty spectrum, its spectra, another empty one.
+const SPECTRA_ROOM: usize = (SPECTRA + 2) * BINS;
+/// The first layer's result, with an empty moment before.
+const FIRST_ROOM: usize = (1 + SPECTRA) * WIDE;
+const SECOND_ROOM: usize = 2 * NARROW;
+const THIRD_ROOM: usize = NARROW;
+const SEEN_ROOM: usize = WIDE + CELL;
+const GATES_ROOM: usize = GATES * CELL;
+
+/// Mean square below which a frame is silence: -60 dB of full scale. Comfort noise and the floor of a telephone lie about there, speech
+/// 15 dB higher even where it is hardly heard.
+const SILENT: f32 = 1e-6;
+/// Frames of silence that are looked at before more of them are not: after these two seconds the network has come to rest. Earlier it still
+/// expects speech to go on, and would take a faint beginning for speech more readily than it should.
+const SETTLED: u8 = 63;
+/// Less likely speech than this is none: silence that the network still takes for speech is looked at.
+const AT_REST: f32 = 0.1;
 
 /// The weights, shared by all legs.
 pub struct Vad {
     fft: Arc<dyn RealToComplex<f32>>,
     window: [f32; WINDOW],
-    // How many rows, by how many vectors of columns, are worked on at once: eight sums in flight.
-    first: Dense<4, 2>,
-    second: Dense<2, 4>,
-    third: Dense<1, 4>,
-    fourth: Dense<1, 8>,
-    cell: Dense<1, 8>,
+    first: Dense,
+    second: Dense,
+    third: Dense,
+    fourth: Dense,
+    cell: Dense,
     output: [f32; CELL],
     output_bias: f32,
 }
@@ -71,6 +92,19 @@ pub struct VadState {
     hidden: [f32; CELL],
     cell: [f32; CELL],
     context: [f32; CONTEXT],
+    /// Frames of silence in a row that were looked at, at rest.
+    silent: u8,
+}
+
+/// One leg's next frame, to be looked at together with others'. It holds sound, and is wiped when dropped.
+#[derive(Clone)]
+pub struct Look {
+    /// What the leg's past adds, and from then on this frame too.
+    pub state: VadState,
+    /// The next 32 ms at 8 kHz, -1 to 1, finite.
+    pub frame: [f32; Vad::FRAME],
+    /// How likely it is, 0 to 1, that there is speech in it: what came of the look.
+    pub probability: f32,
 }
 
 impl Vad {
@@ -137,30 +171,67 @@ impl Vad {
     /// without a gap; after one, begin with a new state.
     #[must_use]
     pub fn probability(&self, state: &mut VadState, frame: &[f32; Self::FRAME]) -> f32 {
-        let mut heard = Zeroizing::new([0.0; HEARD]);
-        heard[..CONTEXT].copy_from_slice(&state.context);
-        heard[CONTEXT..CONTEXT + Self::FRAME].copy_from_slice(frame);
-        // The end is mirrored about its last sample, which is not repeated.
-        let last = CONTEXT + Self::FRAME - 1;
-        for beyond in 1..=HEARD - 1 - last {
-            heard[last + beyond] = heard[last - beyond];
-        }
-        state
-            .context
-            .copy_from_slice(&frame[Self::FRAME - CONTEXT..]);
+        let mut look = Look {
+            state: std::mem::take(state),
+            frame: *frame,
+            probability: 0.0,
+        };
+        self.look_closely(&mut [&mut look]);
+        std::mem::swap(state, &mut look.state);
+        look.probability
+    }
 
-        let mut spectra = [0.0; (SPECTRA + 2) * BINS];
-        self.spectra(&heard, &mut spectra);
+    /// Looks at the next frames of several legs, each leg once, as [`Self::probability`] does one by one; but silence that goes on is
+    /// no speech without a look. Returns how many were looked at.
+    pub fn look(&self, looks: &mut [Look]) -> usize {
+        let mut sounding: Vec<&mut Look> = looks
+            .iter_mut()
+            .filter_map(|look| {
+                if !look.is_silent() {
+                    look.state.silent = 0;
+                } else if look.state.silent >= SETTLED {
+                    look.state.remember(&look.frame);
+                    look.probability = 0.0;
+                    return None;
+                }
+                Some(look)
+            })
+            .collect();
+        for together in sounding.chunks_mut(LEGS) {
+            self.look_closely(together);
+        }
+        for look in &mut sounding {
+            let is_at_rest = look.probability < AT_REST && look.is_silent();
+            look.state.silent = if is_at_rest { look.state.silent + 1 } else { 0 };
+        }
+        sounding.len()
+    }
+
+    /// At most [`LEGS`].
+    fn look_closely(&self, looks: &mut [&mut Look]) {
+        let mut room = Room::default();
+        for (look, spectra) in looks.iter_mut().zip(room.spectra.chunks_exact_mut(SPECTRA_ROOM)) {
+            let mut heard = Zeroizing::new([0.0; HEARD]);
+            heard[..CONTEXT].copy_from_slice(&look.state.context);
+            heard[CONTEXT..CONTEXT + Self::FRAME].copy_from_slice(&look.frame);
+            // The end is mirrored about its last sample, which is not repeated.
+            let last = CONTEXT + Self::FRAME - 1;
+            for beyond in 1..=HEARD - 1 - last {
+                heard[last + beyond] = heard[last - beyond];
+            }
+            look.state.remember(&look.frame);
+            self.spectra(&heard, spectra);
+        }
         Step {
             vad: self,
-            state,
-            spectra: &spectra,
+            looks,
+            room: &mut room,
         }
-        .dispatch()
+        .dispatch();
     }
 
     /// Magnitudes, one spectrum after the other, with an empty one before the first and after the last.
-    fn spectra(&self, heard: &[f32; HEARD], magnitudes: &mut [f32; (SPECTRA + 2) * BINS]) {
+    fn spectra(&self, heard: &[f32; HEARD], magnitudes: &mut [f32]) {
         let mut spectrum = [Complex32::default(); BINS];
         let mut scratch = [Complex32::default(); SCRATCH];
         let mut windowed = Zeroizing::new([0.0; WINDOW]);
@@ -193,6 +264,7 @@ impl VadState {
             hidden: [0.0; CELL],
             cell: [0.0; CELL],
             context: [0.0; CONTEXT],
+            silent: 0,
         }
     }
 }
@@ -200,6 +272,25 @@ impl VadState {
 impl Default for VadState {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl Look {
+    fn is_silent(&self) -> bool {
+        let energy: f32 = self.frame.iter().map(|sample| sample * sample).sum();
+        energy <= SILENT * Vad::FRAME as f32
+    }
+}
+
+impl Drop for Look {
+    fn drop(&mut self) {
+        self.frame.zeroize();
+    }
+}
+
+impl fmt::Debug for Look {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Look")
     }
 }
 
@@ -215,54 +306,89 @@ impl fmt::Debug for VadState {
     }
 }
 
-/// From four spectra to the probability, compiled once for each instruction set.
-struct Step<'a> {
-    vad: &'a Vad,
-    state: &'a mut VadState,
-    spectra: &'a [f32; (SPECTRA + 2) * BINS],
+/// What lies between the layers, for all legs.
+struct Room {
+    spectra: [f32; LEGS * SPECTRA_ROOM],
+    first: [f32; LEGS * FIRST_ROOM],
+    second: [f32; LEGS * SECOND_ROOM],
+    third: [f32; LEGS * THIRD_ROOM],
+    seen: [f32; LEGS * SEEN_ROOM],
+    gates: [f32; LEGS * GATES_ROOM],
 }
 
-impl SimdOp for Step<'_> {
-    type Output = f32;
+impl Default for Room {
+    fn default() -> Self {
+        Self {
+            spectra: [0.0; LEGS * SPECTRA_ROOM],
+            first: [0.0; LEGS * FIRST_ROOM],
+            second: [0.0; LEGS * SECOND_ROOM],
+            third: [0.0; LEGS * THIRD_ROOM],
+            seen: [0.0; LEGS * SEEN_ROOM],
+            gates: [0.0; LEGS * GATES_ROOM],
+        }
+    }
+}
+
+/// From four spectra to the probability, compiled once for each instruction set.
+struct Step<'a, 'b> {
+    vad: &'a Vad,
+    looks: &'a mut [&'b mut Look],
+    room: &'a mut Room,
+}
+
+impl SimdOp for Step<'_, '_> {
+    type Output = ();
 
     #[inline(always)]
-    fn eval<I: Isa>(self, isa: I) -> f32 {
-        let Step {
-            vad,
-            state,
-            spectra,
-        } = self;
+    fn eval<I: Isa>(self, isa: I) {
+        let Step { vad, looks, room } = self;
+        let legs = looks.len();
+        let layout = |rows, step, leg, results| Layout {
+            rows,
+            step,
+            leg,
+            results,
+        };
         // A row is one moment, and each layer writes its rows where the next one reads them. Only
         // the second layer looks at a row before the first: zeros.
-        let mut after_first = [0.0; (1 + SPECTRA) * WIDE];
-        let mut after_second = [0.0; 2 * NARROW];
-        let mut after_third = [0.0; NARROW];
-        let mut seen = [0.0; WIDE + CELL];
+        let rows = layout(SPECTRA, BINS, SPECTRA_ROOM, FIRST_ROOM);
         vad.first
-            .apply(isa, spectra, BINS, &mut after_first[WIDE..], true);
+            .apply(isa, legs, rows, &room.spectra, &mut room.first[WIDE..], true);
+        let rows = layout(2, 2 * WIDE, FIRST_ROOM, SECOND_ROOM);
         vad.second
-            .apply(isa, &after_first, 2 * WIDE, &mut after_second, true);
+            .apply(isa, legs, rows, &room.first, &mut room.second, true);
+        let rows = layout(1, 0, SECOND_ROOM, THIRD_ROOM);
         vad.third
-            .apply(isa, &after_second, 0, &mut after_third, true);
+            .apply(isa, legs, rows, &room.second, &mut room.third, true);
+        let rows = layout(1, 0, THIRD_ROOM, SEEN_ROOM);
         vad.fourth
-            .apply(isa, &after_third, 0, &mut seen[..WIDE], true);
-
-        seen[WIDE..].copy_from_slice(&state.hidden);
-        let mut gates = [0.0; GATES * CELL];
-        vad.cell.apply(isa, &seen, 0, &mut gates, false);
-        state.advance(isa, &gates);
-
-        let sum: f32 = state
-            .hidden
-            .iter()
-            .zip(&vad.output)
-            .map(|(value, weight)| value.max(0.0) * weight)
-            .sum();
-        1.0 / (1.0 + (-sum - vad.output_bias).exp())
+            .apply(isa, legs, rows, &room.third, &mut room.seen, true);
+        for (look, seen) in looks.iter().zip(room.seen.chunks_exact_mut(SEEN_ROOM)) {
+            seen[WIDE..].copy_from_slice(&look.state.hidden);
+        }
+        let rows = layout(1, 0, SEEN_ROOM, GATES_ROOM);
+        vad.cell
+            .apply(isa, legs, rows, &room.seen, &mut room.gates, false);
+        for (look, gates) in looks.iter_mut().zip(room.gates.chunks_exact(GATES_ROOM)) {
+            look.state.advance(isa, gates);
+            let sum: f32 = look
+                .state
+                .hidden
+                .iter()
+                .zip(&vad.output)
+                .map(|(value, weight)| value.max(0.0) * weight)
+                .sum();
+            look.probability = 1.0 / (1.0 + (-sum - vad.output_bias).exp());
+        }
     }
 }
 
 impl VadState {
+    /// The end of a frame is heard again with the next one.
+    fn remember(&mut self, frame: &[f32; Vad::FRAME]) {
+        self.context.copy_from_slice(&frame[Vad::FRAME - CONTEXT..]);
+    }
+
     fn wipe(&mut self) {
         self.hidden.zeroize();
         self.cell.zeroize();
@@ -271,7 +397,7 @@ impl VadState {
 
     /// One step of the LSTM cell.
     #[inline(always)]
-    fn advance<I: Isa>(&mut self, isa: I, gates: &[f32; GATES * CELL]) {
+    fn advance<I: Isa>(&mut self, isa: I, gates: &[f32]) {
         let ops = isa.f32();
         let lanes = ops.len();
         let (input, rest) = gates.split_at(CELL);
@@ -294,13 +420,13 @@ impl VadState {
 /// A convolution as a matrix product: the inputs of an output row are `taps` rows, one after the other.
 ///
 /// `channels` of the published input are used, and of the published taps those that can see anything.
-fn convolution<const ROWS: usize, const VECTORS: usize>(
+fn convolution(
     tensors: &Tensors<'_>,
     name: &str,
     [outputs, published]: [usize; 2],
     channels: usize,
     taps: &[usize],
-) -> Result<Dense<ROWS, VECTORS>, ModelError> {
+) -> Result<Dense, ModelError> {
     let weight = tensors.f32(&format!("{name}.weight"), &[outputs, published, TAPS])?;
     let bias = tensors.f32(&format!("{name}.bias"), &[outputs])?;
     Dense::pack(taps.len() * channels, &bias, |output, input| {

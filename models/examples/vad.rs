@@ -1,7 +1,9 @@
-//! `vad WAV [--pack DIR] [--frames]`: where there is speech in a recording.
+//! `vad WAV [--pack DIR] [--frames] [--no-gate] [--gain-db DB] [--legs N]`: where there is speech in a recording.
 //!
 //! One JSON line a segment, in seconds: `{"start":0.42,"end":2.07}`; with `--frames`, the probability of every
 //! 32 ms instead. Timing as one JSON line on stderr. The wav has one channel, at 8 or 16 kHz.
+//! `--no-gate` looks at lasting silence too; with `--legs`, so many legs that say the same are looked at together, as the daemon does, and the
+//! timing is of them all.
 //!
 //! Segments are cut as the Python package's `get_speech_timestamps` cuts them with its default
 //! arguments, so that the two can be compared; the daemon cuts turns in its own way.
@@ -12,7 +14,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use sotto_models::Pack;
-use sotto_models::vad::{Vad, VadState};
+use sotto_models::vad::{Look, Vad, VadState};
 
 /// Speech begins at this probability ...
 const THRESHOLD: f32 = 0.5;
@@ -29,7 +31,7 @@ const fn samples(milliseconds: usize) -> usize {
 fn main() -> ExitCode {
     let mut wav = None;
     let mut pack = PathBuf::from("target/models/en");
-    let mut frames = false;
+    let mut options = Options { frames: false, gate: true, gain: 1.0, legs: 1 };
     let mut arguments = std::env::args_os().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.to_str() {
@@ -37,14 +39,23 @@ fn main() -> ExitCode {
                 Some(directory) => pack = directory.into(),
                 None => return usage(),
             },
-            Some("--frames") => frames = true,
+            Some("--frames") => options.frames = true,
+            Some("--no-gate") => options.gate = false,
+            Some("--gain-db") => match number(arguments.next()) {
+                Some(decibels) => options.gain = 10f32.powf(decibels / 20.0),
+                None => return usage(),
+            },
+            Some("--legs") => match number(arguments.next()) {
+                Some(legs) if (1.0..=10_000.0).contains(&legs) => options.legs = legs as usize,
+                _ => return usage(),
+            },
             Some(option) if option.starts_with("--") => return usage(),
             _ if wav.is_none() => wav = Some(PathBuf::from(argument)),
             _ => return usage(),
         }
     }
     let Some(wav) = wav else { return usage() };
-    match run(&wav, &pack, frames) {
+    match run(&wav, &pack, &options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("vad: {error}");
@@ -54,27 +65,57 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: vad WAV [--pack DIR] [--frames]");
+    eprintln!("usage: vad WAV [--pack DIR] [--frames] [--no-gate] [--gain-db DB] [--legs N]");
     ExitCode::from(2)
 }
 
-fn run(wav: &Path, pack: &Path, frames: bool) -> Result<(), Box<dyn Error>> {
+struct Options {
+    frames: bool,
+    gate: bool,
+    gain: f32,
+    legs: usize,
+}
+
+fn number(argument: Option<std::ffi::OsString>) -> Option<f32> {
+    argument?.to_str()?.parse().ok()
+}
+
+fn run(wav: &Path, pack: &Path, options: &Options) -> Result<(), Box<dyn Error>> {
     let vad = Pack::open(pack)?.vad()?;
     let audio = read(wav)?;
 
     let started = Instant::now();
-    let mut state = VadState::new();
     let mut probabilities = Vec::with_capacity(audio.len() / Vad::FRAME + 1);
+    let mut looks = vec![
+        Look {
+            state: VadState::new(),
+            frame: [0.0; Vad::FRAME],
+            probability: 0.0,
+        };
+        options.legs
+    ];
     for part in audio.chunks(Vad::FRAME) {
         let mut frame = [0.0; Vad::FRAME];
-        frame[..part.len()].copy_from_slice(part);
-        probabilities.push(vad.probability(&mut state, &frame));
+        for (to, from) in frame.iter_mut().zip(part) {
+            *to = options.gain * from;
+        }
+        for look in &mut looks {
+            look.frame = frame;
+        }
+        if options.gate {
+            vad.look(&mut looks);
+        } else {
+            for look in &mut looks {
+                look.probability = vad.probability(&mut look.state, &frame);
+            }
+        }
+        probabilities.push(looks[0].probability);
     }
     let compute_s = started.elapsed().as_secs_f64();
-    let audio_s = seconds(audio.len());
+    let audio_s = seconds(audio.len() * options.legs);
     eprintln!(r#"{{"audio_s":{audio_s:.3},"compute_s":{compute_s:.6},"threads":1}}"#);
 
-    if frames {
+    if options.frames {
         for probability in probabilities {
             println!("{probability:.6}");
         }

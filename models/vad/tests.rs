@@ -207,6 +207,84 @@ fn legs_do_not_hear_each_other() {
 }
 
 #[test]
+fn legs_that_are_looked_at_together_are_looked_at_as_if_alone() {
+    let bytes = file(&random_weights());
+    let vad = Vad::load(&Tensors::parse(&bytes).unwrap()).unwrap();
+    let mut noise = Noise(7);
+    for legs in [1, 2, 3, 16, 17, 39] {
+        let mut alone = vec![VadState::new(); legs];
+        let mut together = alone.clone();
+        for _ in 0..3 {
+            let frames: Vec<[f32; Vad::FRAME]> = (0..legs)
+                .map(|_| std::array::from_fn(|_| (0.3 * noise.next()) as f32))
+                .collect();
+            let expected: Vec<f32> = alone
+                .iter_mut()
+                .zip(&frames)
+                .map(|(state, frame)| vad.probability(state, frame))
+                .collect();
+            let mut looks: Vec<Look> = together
+                .drain(..)
+                .zip(&frames)
+                .map(|(state, frame)| Look {
+                    state,
+                    frame: *frame,
+                    probability: 0.0,
+                })
+                .collect();
+            assert_eq!(vad.look(&mut looks), legs);
+            let probabilities: Vec<f32> = looks.iter().map(|look| look.probability).collect();
+            assert_eq!(probabilities, expected, "{legs} legs");
+            together = looks.iter().map(|look| look.state.clone()).collect();
+        }
+    }
+}
+
+/// A leg through [`Vad::look`], the probabilities and how many frames were looked at.
+fn look_at_all(vad: &Vad, frames: &[[f32; Vad::FRAME]]) -> (Vec<f32>, usize) {
+    let mut state = VadState::new();
+    let mut looked_at = 0;
+    let probabilities = frames
+        .iter()
+        .map(|frame| {
+            let mut look = [Look {
+                state: state.clone(),
+                frame: *frame,
+                probability: 0.0,
+            }];
+            looked_at += vad.look(&mut look);
+            state = look[0].state.clone();
+            look[0].probability
+        })
+        .collect();
+    (probabilities, looked_at)
+}
+
+#[test]
+fn lasting_silence_is_not_looked_at_and_costs_no_speech() {
+    let pack = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/models/en");
+    if !pack.exists() {
+        eprintln!("SKIPPED: the model pack is not built");
+        return;
+    }
+    let vad = Pack::open(&pack).unwrap().vad().unwrap();
+    // Speech, ten seconds of silence with comfort noise at -66 dB, speech again.
+    let speech = reference_signal();
+    let mut noise = Noise(9);
+    let hush = (0..10 * Vad::RATE).map(|_| (0.000_9 * noise.next()) as f32);
+    let signal: Vec<f32> = speech.iter().copied().chain(hush).chain(speech.iter().copied()).collect();
+    let frames = signal.as_chunks::<{ Vad::FRAME }>().0;
+    let (gated, looked_at) = look_at_all(&vad, frames);
+    let mut state = VadState::new();
+    let plain: Vec<f32> = frames.iter().map(|frame| vad.probability(&mut state, frame)).collect();
+    assert!(looked_at < frames.len() - 200, "{looked_at} of {}", frames.len());
+    let is_speech = |probabilities: &[f32]| probabilities.iter().map(|probability| *probability >= 0.5).collect::<Vec<bool>>();
+    assert_eq!(is_speech(&gated), is_speech(&plain));
+    let apart = gated.iter().zip(&plain).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(apart < 0.1, "{apart}");
+}
+
+#[test]
 fn a_missing_or_misshapen_tensor_is_named() {
     for name in random_weights().into_keys() {
         let mut weights = random_weights();
