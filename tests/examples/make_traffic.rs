@@ -1,7 +1,8 @@
 //! Makes a capture of many calls at once, for measurements: SIP opens and ends each, and both legs send G.711 all the time.
 //!
 //! Unlike the call maker it says nothing of what is heard: the sound is like speech to a codec, in its levels and its pauses, and
-//! to nobody else. It goes to the disk as it is made, so that it may be larger than the memory.
+//! to nobody else; or, with `--talk`, that of scripted calls, each begun at a place of its own. It goes to the disk as it is made, so that it may
+//! be larger than the memory.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -14,7 +15,8 @@ use sotto_tests::frame::{self, DSCP_MEDIA, DSCP_SIGNALLING, Path};
 use sotto_tests::g711::mu_law;
 use sotto_tests::pcap::{Packet, to_bytes};
 use sotto_tests::random::Random;
-use sotto_tests::script::DEFAULT_START_EPOCH_MS;
+use sotto_tests::script::{DEFAULT_START_EPOCH_MS, Overrides};
+use sotto_tests::{make_file, sound};
 
 /// Make a capture of many calls at once.
 #[derive(Debug, Parser)]
@@ -31,6 +33,9 @@ struct Arguments {
     /// Over how long a time the calls begin, and over how long they end, milliseconds.
     #[arg(long, default_value_t = 1_000)]
     ramp_ms: u32,
+    /// Whose sound the calls have, over and over: a script (`tests/calls/*.toml`), or two wav files as `AGENT.wav:CUSTOMER.wav`.
+    #[arg(long, num_args = 1.., value_name = "SOUND")]
+    talk: Vec<String>,
     /// Leave the BYEs out: the calls are open to the end.
     #[arg(long)]
     no_bye: bool,
@@ -66,7 +71,8 @@ fn run(arguments: &Arguments) -> io::Result<u64> {
 
     out.signalling(calls.iter().flat_map(|call| call.opening(start + spread(call))))?;
     let talk = start + ramp + 200_000;
-    out.media(&calls, talk, arguments.seconds)?;
+    let sounds = if arguments.talk.is_empty() { vec![noise()] } else { arguments.talk.iter().map(|talk| talk_of(talk)).collect::<Result<_, _>>()? };
+    out.media(&calls, &sounds, talk, arguments.seconds)?;
     if !arguments.no_bye {
         let end = talk + i64::from(arguments.seconds) * 1_000_000 + PTIME_US;
         out.signalling(calls.iter().flat_map(|call| call.ending(end + spread(call))))?;
@@ -95,9 +101,8 @@ impl Writer {
     }
 
     /// Both legs of all calls. Each leg has its own place within the packet time, so that the packets come evenly.
-    fn media(&mut self, calls: &[Call], start: i64, seconds: u32) -> io::Result<()> {
-        let sound = sound_loop();
-        let mut legs: Vec<Leg> = calls.iter().flat_map(Call::legs).collect();
+    fn media(&mut self, calls: &[Call], sounds: &[Sound], start: i64, seconds: u32) -> io::Result<()> {
+        let mut legs: Vec<Leg> = calls.iter().flat_map(|call| call.legs(sounds)).collect();
         let count = legs.len() as i64;
         let mut rtp = vec![0; 12 + SAMPLES];
         for tick in 0..i64::from(seconds) * 1_000_000 / PTIME_US {
@@ -107,15 +112,47 @@ impl Writer {
                 rtp[2..4].copy_from_slice(&leg.sequence.to_be_bytes());
                 rtp[4..8].copy_from_slice(&leg.timestamp.to_be_bytes());
                 rtp[8..12].copy_from_slice(&leg.ssrc.to_be_bytes());
-                rtp[12..].copy_from_slice(&sound[leg.at]);
+                rtp[12..].copy_from_slice(&leg.sound[leg.at]);
                 self.packet(start + tick * PTIME_US + PTIME_US * place as i64 / count, &leg.path, &rtp)?;
                 leg.sequence = leg.sequence.wrapping_add(1);
                 leg.timestamp = leg.timestamp.wrapping_add(SAMPLES as u32);
-                leg.at = (leg.at + 1) % LOOP_PACKETS;
+                leg.at = (leg.at + 1) % leg.sound.len();
             }
         }
         Ok(())
     }
+}
+
+/// What the two sides of a call send, the customer's first, packet by packet.
+struct Sound {
+    sides: [Vec<[u8; SAMPLES]>; 2],
+    /// The two belong together, and begin at the same place.
+    is_talk: bool,
+}
+
+/// The sound of a script's first call, or of two wav files.
+fn talk_of(talk: &str) -> io::Result<Sound> {
+    let (agent, customer) = match talk.split_once(':') {
+        Some((agent, customer)) => {
+            let read = |path: &str| sound::read_wav(std::path::Path::new(path)).map(|sound| sound::to_i16(&sound)).map_err(io::Error::other);
+            (read(agent)?, read(customer)?)
+        }
+        None => {
+            let made = make_file(std::path::Path::new(talk), &Overrides::default()).map_err(io::Error::other)?;
+            let [agent, customer] = made.legs.into_iter().next().ok_or_else(|| io::Error::other(format!("{talk}: no call")))?;
+            (agent, customer)
+        }
+    };
+    let packets = agent.len().max(customer.len()).div_ceil(SAMPLES).max(1);
+    let cut = |leg: &[i16]| {
+        (0..packets).map(|packet| std::array::from_fn(|sample| mu_law(leg.get(packet * SAMPLES + sample).copied().unwrap_or(0)))).collect()
+    };
+    Ok(Sound { sides: [cut(&customer), cut(&agent)], is_talk: true })
+}
+
+fn noise() -> Sound {
+    let sound = sound_loop();
+    Sound { sides: [sound.clone(), sound], is_talk: false }
 }
 
 /// Packets of sound with the levels and the rhythm of talk: syllables of noisy, voiced sound for some seconds, then a pause.
@@ -149,8 +186,9 @@ struct Message {
     text: String,
 }
 
-struct Leg {
+struct Leg<'a> {
     path: Path,
+    sound: &'a [[u8; SAMPLES]],
     sequence: u16,
     timestamp: u32,
     ssrc: u32,
@@ -174,15 +212,19 @@ impl Call {
         Path { source, destination, vlan: None, dscp }
     }
 
-    fn legs(&self) -> [Leg; 2] {
+    fn legs<'a>(&self, sounds: &'a [Sound]) -> [Leg<'a>; 2] {
+        let sound = &sounds[self.number as usize % sounds.len()];
+        let place = Random::new(u64::from(self.number), "place").bits() as usize;
         [0, 1].map(|from| {
+            let side = &sound.sides[from];
             let mut random = Random::new(u64::from(self.number), ["customer", "agent"][from]);
             Leg {
                 path: self.path(from, 20_000, DSCP_MEDIA),
                 sequence: random.bits() as u16,
                 timestamp: random.bits() as u32,
                 ssrc: random.bits() as u32,
-                at: random.bits() as usize % LOOP_PACKETS,
+                sound: side,
+                at: if sound.is_talk { place } else { random.bits() as usize } % side.len(),
             }
         })
     }
