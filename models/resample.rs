@@ -15,6 +15,7 @@ const KAISER: f64 = 8.0;
 const MAX_FACTOR: usize = 8;
 
 /// Raises the sample rate by a whole factor.
+#[derive(Clone)]
 pub struct Upsampler {
     /// For each phase but the first (which copies), the weights of the `2 * REACH` samples around.
     phases: Vec<[f32; 2 * REACH]>,

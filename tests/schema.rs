@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use sotto_charter::{Names, thresholds};
-use sotto_report::messages::{Birth, Coverage, Gauges, Health, State, Status};
+use sotto_report::messages::{Birth, Coverage, Event, EventKind, Gauges, Health, State, Status};
 use sotto_report::{
     CallId, Direction, EndCause, Field, Fingerprint, Group, Id, Kind, MediaCodec, Millis, Outcome, Quantity, Reason, Score, schema::all,
 };
@@ -77,6 +77,7 @@ fn messages_about_the_box_keep_to_theirs() {
     check(&render_notice(&birth, &about));
     check(&render_notice(&Health::default(), &about));
     check(&render_notice(&Health { ts_ms, backlog: u64::MAX, tap_age_s: Some(1), tap: Gauges { packets: u64::MAX, ..Gauges::default() }, ..Health::default() }, &about));
+    check(&render_notice(&Event { ts_ms, event: EventKind::Shedding, shed_level: 2, shed_level_before: 1 }, &about));
     let coverage = Coverage {
         ts: ts_ms,
         hour: ts_ms,

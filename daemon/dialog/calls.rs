@@ -68,6 +68,10 @@ pub(crate) struct Calls {
     /// Calls that ended lately, with the CSeq of their INVITE: a late copy of it opens no second call.
     ended: HashMap<u64, Ended>,
     ended_order: VecDeque<(Wall, u64)>,
+    /// Packets of sound are not looked at.
+    is_deaf: bool,
+    /// Until then they were not: no silence counts from before.
+    deaf_until: Option<Wall>,
     next_call: u64,
     next_scan: Option<Wall>,
     fault: Option<Fault>,
@@ -108,6 +112,8 @@ impl Calls {
             looked_for: None,
             ended: HashMap::new(),
             ended_order: VecDeque::new(),
+            is_deaf: false,
+            deaf_until: None,
             next_call: 1,
             next_scan: None,
             fault: None,
@@ -134,6 +140,7 @@ impl Calls {
 
     pub(crate) fn datagram(&mut self, datagram: Datagram) {
         match kind(datagram.payload()) {
+            Kind::Rtp(_) | Kind::Rtcp if self.is_deaf => self.counters.media_shed += 1,
             Kind::Rtp(header) => self.rtp(datagram, header),
             Kind::Rtcp => self.rtcp(datagram),
             Kind::Neither if sip::looks_like_sip(datagram.payload()) => {
@@ -163,6 +170,11 @@ impl Calls {
                 self.fault = Some(Fault { packet: number, kind: FaultKind::Sip(error) });
             }
         }
+    }
+
+    /// Whether packets of sound are not looked at.
+    pub(crate) const fn be_deaf(&mut self, is_deaf: bool) {
+        self.is_deaf = is_deaf;
     }
 
     pub(crate) fn listen_for(&mut self, keys: Keys) {
@@ -245,8 +257,11 @@ impl Calls {
             return;
         }
         self.next_scan = Some(now.plus(SCAN));
+        if self.is_deaf {
+            self.deaf_until = Some(now);
+        }
         for slot in 0..self.slots.len() {
-            let over = self.slots.get(slot).and_then(Option::as_deref).and_then(|call| call.overdue(now, &self.limits));
+            let over = self.slots.get(slot).and_then(Option::as_deref).and_then(|call| call.overdue(now, self.deaf_until, &self.limits));
             if let Some((at, cause)) = over {
                 self.end(slot, at, cause);
             }

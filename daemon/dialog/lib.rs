@@ -196,6 +196,12 @@ impl Dialogs {
         self
     }
 
+    /// From now on packets of sound are counted and not looked at, or are again: for a box that cannot keep up. Calls begin and end as before,
+    /// and none ends for want of sound that nobody listened to.
+    pub const fn be_deaf(&mut self, is_deaf: bool) {
+        self.calls.be_deaf(is_deaf);
+    }
+
     /// Takes in one UDP payload. Any bytes will do.
     pub fn datagram(&mut self, mut datagram: Datagram) {
         datagram.at = self.believe(datagram.at);

@@ -122,7 +122,7 @@ pub struct TcpCounters {
 }
 
 /// What came in, and what was turned away and why. Every datagram is counted once under `sip_messages`, `sip_malformed`,
-/// `rtcp`, `not_media`, `unbound`, or under `rtp_packets`; the lines below `rtp_packets` say what became of those.
+/// `rtcp`, `media_shed`, `not_media`, `unbound`, or under `rtp_packets`; the lines below `rtp_packets` say what became of those.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Calls seen.
@@ -153,6 +153,8 @@ pub struct Counters {
     pub sdp_media_left_out: u64,
     /// Addresses beyond a side's cap.
     pub addresses_left_out: u64,
+    /// RTP and RTCP that was not looked at, as was asked for.
+    pub media_shed: u64,
     /// RTCP packets (RFC 5761 section 4).
     pub rtcp: u64,
     /// Report blocks of those that told of a source that is listened to.

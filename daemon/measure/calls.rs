@@ -4,11 +4,11 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
-use sotto_charter::thresholds::HEARD_PERCENT;
+use sotto_charter::thresholds::{HEARD_PERCENT, LOSS_PERCENT};
 use sotto_charter::{Charter, Consenting, Date, Decision, Group, News, Parties, Register, Site, Standing, Why};
-use sotto_models::vad::Vad;
+use sotto_models::vad::{Look, Vad};
 use sotto_private::{
-    Audio, CATEGORIES, Call, CallEvent, Consent, EndCause, Findings, Label, Origin, Party, Private, Reason, Said, Side, StreamFacts, Turn, Wall,
+    Audio, CATEGORIES, Call, CallEvent, Consent, EndCause, Findings, Label, Level, Origin, Party, Private, Reason, Said, Side, StreamFacts, Turn, Wall,
 };
 
 use crate::categories::Lists;
@@ -37,6 +37,8 @@ pub struct Counters {
     pub frames_decoded: u64,
     /// Packets dropped before decoding: no consent, or nothing in the charter that needs them.
     pub frames_dropped: u64,
+    /// Packets dropped before decoding because the box could not keep up.
+    pub frames_shed: u64,
     /// Packets that gave no sound: damaged, or in a codec that this build does not decode.
     pub frames_refused: u64,
     /// Seconds of sound decoded.
@@ -72,13 +74,16 @@ pub struct Measure {
     register: Arc<Register>,
     /// Draws the spot checks.
     seed: u64,
-    vad: Option<Vad>,
-    depth: Depth,
+    vad: Option<Arc<Vad>>,
     lists: Lists,
     calls: HashMap<Call, State, BuildHasherDefault<ByNumber>>,
     outputs: VecDeque<Output>,
     counters: Counters,
     decoded_samples: i64,
+    level: Level,
+    /// Legs with frames that the detector has not looked at, and room to look at them.
+    awaited: Vec<(Call, Side)>,
+    looks: Vec<Look>,
 }
 
 impl Measure {
@@ -91,12 +96,22 @@ impl Measure {
             site,
             register: Arc::new(Register::default()),
             seed: 0,
-            vad,
-            depth,
+            vad: vad.filter(|_| depth == Depth::Full).map(Arc::new),
             calls: HashMap::default(),
             outputs: VecDeque::new(),
             counters: Counters::default(),
             decoded_samples: 0,
+            level: Level::All,
+            awaited: Vec::new(),
+            looks: Vec::new(),
+        }
+    }
+
+    /// From `at` on, so much is left out. Which turns become words is not decided here; from [`Level::RtpStatistics`] on nothing is decoded.
+    pub fn shed_to(&mut self, level: Level, at: Wall) {
+        self.level = level;
+        for state in self.calls.values_mut() {
+            state.shed_to(level, at);
         }
     }
 
@@ -117,7 +132,11 @@ impl Measure {
             CallEvent::Ringing { call, at } => self.with(call, |state, _| {
                 state.ringing.get_or_insert(at);
             }),
-            CallEvent::Answered { call, at, called } => self.decide(call, at, |state, terms| state.answer(at, called, terms)),
+            CallEvent::Answered { call, at, called } => {
+                self.decide(call, at, |state, terms| state.answer(at, called, terms));
+                let level = self.level;
+                self.with(call, |state, _| state.shed_to(level, at));
+            }
             CallEvent::Identified { call, at, calling, called } => self.decide(call, at, |state, terms| state.identify(at, calling, called, terms)),
             CallEvent::Mixed { call, .. } => self.with(call, |state, _| state.is_mixed = true),
             CallEvent::Held { call, at } => self.with(call, |state, _| state.hold(at)),
@@ -129,6 +148,9 @@ impl Measure {
             CallEvent::Continued { call, at, said } => self.with(call, |state, _| state.go_on(at, Brake::of(said))),
             CallEvent::Ended { call, at, cause, streams } => {
                 let mut turns = Vec::new();
+                if let (Some(vad), Some(hearing)) = (&self.vad, self.calls.get_mut(&call).and_then(|state| state.hearing.as_mut())) {
+                    hearing.look_alone(call, vad, &mut turns);
+                }
                 self.with(call, |state, _| state.end(call, at, cause, streams, &mut turns));
                 self.hand_out(call, turns);
                 self.finish_if_done(call);
@@ -147,7 +169,11 @@ impl Measure {
             self.counters.frames_dropped += 1;
             return;
         };
-        let vad = self.vad.as_ref().filter(|_| self.depth == Depth::Full);
+        if is_deaf(self.level) {
+            self.counters.frames_shed += 1;
+            return;
+        }
+        let vad = self.vad.as_deref();
         let leg = hearing.legs[audio.side.index()].get_or_insert_with(|| Leg::new(hearing.answered));
         let (decoded, mut turns) = (leg.decoded(), Vec::new());
         match leg.audio(audio, vad, hearing.wants_words, &mut turns) {
@@ -158,22 +184,52 @@ impl Measure {
             }
         }
         self.decoded_samples += leg.decoded() - decoded;
+        if vad.is_some() && !std::mem::replace(&mut leg.is_awaited, true) {
+            self.awaited.push((audio.call, audio.side));
+        }
         self.hand_out(audio.call, turns);
+    }
+
+    /// Looks for speech in what was decoded since the last look, in all legs together. To be called whenever there is nothing more to take in for
+    /// now: what was taken in since waits in memory until then.
+    pub fn look(&mut self) {
+        let Some(vad) = self.vad.clone() else { return };
+        let (mut awaited, mut looks) = (std::mem::take(&mut self.awaited), std::mem::take(&mut self.looks));
+        // One frame of each leg at a time.
+        while !awaited.is_empty() {
+            awaited.retain(|&(call, side)| {
+                let Some(leg) = self.calls.get_mut(&call).and_then(|state| state.hearing.as_mut()?.legs[side.index()].as_mut()) else { return false };
+                let look = leg.next_look();
+                if look.is_none() {
+                    leg.is_awaited = false;
+                    leg.forget();
+                }
+                looks.extend(look);
+                leg.is_awaited
+            });
+            vad.look(&mut looks);
+            for (&(call, side), mut look) in awaited.iter().zip(looks.drain(..)) {
+                let Some(hearing) = self.calls.get_mut(&call).and_then(|state| state.hearing.as_mut()) else { continue };
+                let (wants_words, mut turns) = (hearing.wants_words, Vec::new());
+                if let Some(leg) = &mut hearing.legs[side.index()] {
+                    leg.looked(&mut look, call, side, wants_words, &mut turns);
+                }
+                self.hand_out(call, turns);
+            }
+        }
+        (self.awaited, self.looks) = (awaited, looks);
     }
 
     /// What came of a turn that was handed out.
     pub fn answer(&mut self, answer: Answer) {
-        let (call, side) = match &answer.0 {
-            Ok(words) => (words.call, words.side),
-            Err(turn) => *turn,
-        };
-        self.counters.turns_shed += u64::from(answer.0.is_err());
+        let Answer { call, side, words, .. } = answer;
+        self.counters.turns_shed += u64::from(words.is_none());
         if let Some(state) = self.calls.get_mut(&call) {
             state.turns_out = state.turns_out.saturating_sub(1);
             if let Some(hearing) = &mut state.hearing {
-                match &answer.0 {
-                    Ok(words) => hearing.hear(words, &self.lists),
-                    Err(_) => hearing.speech[side.index()].turns_shed += 1,
+                match &words {
+                    Some(words) => hearing.hear(words, &self.lists),
+                    None => hearing.speech[side.index()].turns_shed += 1,
                 }
             }
         }
@@ -235,7 +291,8 @@ impl Measure {
         if let Some(state) = self.calls.get_mut(&call) {
             state.turns_out += turns.len();
             self.counters.turns += turns.len() as u64;
-            self.outputs.extend(turns.into_iter().map(|turn| Output::Turn(Job(turn))));
+            let customer = (state.label != Label::Unlabelled).then(|| sides(state.label)[1]);
+            self.outputs.extend(turns.into_iter().map(|turn| Output::Turn(Job { is_customer: customer == Some(turn.side), turn })));
         }
     }
 
@@ -300,6 +357,10 @@ struct State {
     /// Who holds analysis back, by [`Brake`].
     brakes: u8,
     paused_micros: i64,
+    /// The most that was left out since it was answered.
+    level: Level,
+    deaf_since: Option<Wall>,
+    deaf_micros: i64,
     hearing: Option<Hearing>,
     turns_out: usize,
     ended: Option<(Wall, EndCause, [Option<StreamFacts>; 2])>,
@@ -331,6 +392,9 @@ impl State {
             paused_since: None,
             brakes: 0,
             paused_micros: 0,
+            level: Level::All,
+            deaf_since: None,
+            deaf_micros: 0,
             hearing: None,
             turns_out: 0,
             ended: None,
@@ -354,12 +418,32 @@ impl State {
 
     /// The part of the answered time in which analysis was not paused.
     fn unpaused(&self, duration_ms: i64) -> f64 {
-        1.0 - (self.paused_micros as f64 / 1_000.0 / duration_ms.max(1) as f64).clamp(0.0, 1.0)
+        1.0 - share(self.paused_micros, duration_ms)
+    }
+
+    /// From `at` on, the box leaves out so much.
+    fn shed_to(&mut self, level: Level, at: Wall) {
+        if self.answered.is_none() || self.ended.is_some() {
+            return;
+        }
+        self.level = self.level.max(level);
+        if is_deaf(level) {
+            self.deaf_since.get_or_insert(at);
+        } else {
+            self.hear_again(at);
+        }
+    }
+
+    fn hear_again(&mut self, at: Wall) {
+        if let Some(since) = self.deaf_since.take() {
+            self.deaf_micros += at.since(since).max(0);
+        }
     }
 
     fn end(&mut self, call: Call, at: Wall, cause: EndCause, mut streams: [Option<StreamFacts>; 2], turns: &mut Vec<Turn>) {
         self.resume(at);
         self.end_pauses(at);
+        self.hear_again(at);
         if let Some(hearing) = &mut self.hearing {
             for (stream, unsupported) in streams.iter_mut().zip(hearing.unsupported) {
                 if let Some(stream) = stream {
@@ -383,6 +467,8 @@ impl State {
         let quality = match self.label {
             _ if self.is_mixed => [Err(Reason::Mixed); 2],
             Label::Unlabelled => [Err(unlabelled(&streams)); 2],
+            // What was not looked at is not lost.
+            _ if self.level == Level::Signalling => [Err(Reason::Shed); 2],
             _ => facts.map(quality::mos),
         };
         let codec = facts.into_iter().flatten().map(|stream| stream.codec).next();
@@ -407,6 +493,7 @@ impl State {
             quality,
             scored_fraction: 0.0,
             unpaused: 1.0,
+            level: self.level,
             talk: None,
             interruptions: None,
             silence: None,
@@ -420,8 +507,9 @@ impl State {
             hearing: self.hearing.as_ref(),
             is_mixed: self.is_mixed,
         };
+        let deaf = share(self.deaf_micros, call.duration);
         findings.unpaused = self.unpaused(call.duration);
-        findings.scored_fraction = call.scored_fraction() * findings.unpaused;
+        findings.scored_fraction = call.scored_fraction() * findings.unpaused * (1.0 - deaf);
         let is_paused = findings.unpaused * 100.0 < f64::from(HEARD_PERCENT);
         let group = |group: Group| {
             let blocked = if self.consent() != Consent::Given {
@@ -431,6 +519,8 @@ impl State {
             } else if self.is_mixed && group != Group::Silence {
                 // Who spoke cannot be told; that nobody did, can.
                 Some(Reason::Mixed)
+            } else if deaf * 100.0 > f64::from(LOSS_PERCENT) {
+                Some(Reason::Shed)
             } else if charter.is_active(group, self.today) {
                 None
             } else {
@@ -444,6 +534,16 @@ impl State {
         findings.keywords = group(Group::Keywords).map(|blocked| call.keywords(lists, self.label, blocked));
         Some(findings)
     }
+}
+
+/// Whether sound is not decoded at a level.
+fn is_deaf(level: Level) -> bool {
+    level >= Level::RtpStatistics
+}
+
+/// A part of a duration, 0..1.
+fn share(micros: i64, duration_ms: i64) -> f64 {
+    (micros as f64 / 1_000.0 / duration_ms.max(1) as f64).clamp(0.0, 1.0)
 }
 
 /// Who may hold analysis back. Each lets go for itself.

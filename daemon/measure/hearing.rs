@@ -1,7 +1,8 @@
 //! What is heard of a call: it exists only with consent.
 
 use sotto_charter::thresholds::WORDS_PROBABILITY_PERCENT;
-use sotto_private::{CATEGORIES, Label, Wall, Words};
+use sotto_models::vad::Vad;
+use sotto_private::{CATEGORIES, Call, Label, Side, Turn, Wall, Words};
 
 use crate::categories::{Lists, Tail};
 use crate::evaluate::sides;
@@ -36,6 +37,15 @@ pub(crate) struct Speech {
 }
 
 impl Hearing {
+    /// Looks for speech in all that was decoded, without waiting for other calls.
+    pub(crate) fn look_alone(&mut self, call: Call, vad: &Vad, turns: &mut Vec<Turn>) {
+        for (side, leg) in Side::BOTH.into_iter().zip(&mut self.legs) {
+            if let Some(leg) = leg {
+                leg.look_alone(call, side, vad, self.wants_words, turns);
+            }
+        }
+    }
+
     pub(crate) fn hear(&mut self, words: &Words, lists: &Lists) {
         let role = usize::from(sides(self.label)[0] != words.side);
         let speech = &mut self.speech[words.side.index()];

@@ -1,6 +1,6 @@
 //! One leg of a call: encoded packets in, stretches of talk and turns for the recogniser out.
 
-use sotto_models::vad::{Vad, VadState};
+use sotto_models::vad::{Look, Vad, VadState};
 use sotto_private::{Audio, Call, Encoding, Private, Side, Turn, Wall};
 
 use crate::decode::{Decoder, RATE, Refused};
@@ -42,6 +42,10 @@ pub(crate) struct Leg {
     talks: Vec<Talk>,
     decoded: i64,
     frames_decoded: u64,
+    /// Frames of it are to be looked at together with other legs'.
+    pub(crate) is_awaited: bool,
+    /// The detector has this leg's past.
+    is_looked_at: bool,
 }
 
 struct OpenTurn {
@@ -75,6 +79,8 @@ impl Leg {
             talks: Vec::new(),
             decoded: 0,
             frames_decoded: 0,
+            is_awaited: false,
+            is_looked_at: false,
         }
     }
 
@@ -88,7 +94,7 @@ impl Leg {
         self.decoded
     }
 
-    /// Decodes a packet. Without a detector (a benchmark of decoding) that is all.
+    /// Decodes a packet. Without a detector (a benchmark of decoding) that is all; with one, its frames are to be looked at: see [`Leg::next_look`].
     ///
     /// # Errors
     /// Where the packet gave no sound. Its place is then a hole, like one that was lost.
@@ -97,15 +103,26 @@ impl Leg {
             Some(same) if same.0 == audio.encoding => same,
             _ => Box::new((audio.encoding, Decoder::new(audio.encoding))),
         };
+        if let Some(vad) = vad
+            && self.will_jump(audio)
+        {
+            // What was heard before belongs before.
+            self.look_alone(audio.call, audio.side, vad, keep_turns, turns);
+        }
         let result = self.hear(&mut decoder.1, audio, turns);
         self.was_damaged = result.is_err();
         self.decoder = Some(decoder);
-        match vad {
-            Some(vad) => self.look(audio.call, audio.side, vad, keep_turns, turns),
-            None => self.looked_at = self.sound.expose().len(),
+        if vad.is_none() {
+            self.looked_at = self.sound.expose().len();
         }
         self.forget();
         result
+    }
+
+    /// Whether the timeline will jump to this packet, over a hole that is not filled.
+    fn will_jump(&self, audio: &Audio) -> bool {
+        let at = audio.start.since(self.origin) * i64::from(RATE) / 1_000_000;
+        self.frames_decoded > 0 && at - self.next > LONGEST_FILLED
     }
 
     fn hear(&mut self, decoder: &mut Decoder, audio: &Audio, turns: &mut Vec<Turn>) -> Result<(), Refused> {
@@ -171,27 +188,44 @@ impl Leg {
         self.next = at;
     }
 
-    fn look(&mut self, call: Call, side: Side, vad: &Vad, keep_turns: bool, turns: &mut Vec<Turn>) {
-        while self.sound.expose().len() - self.looked_at >= FRAME {
-            let range = self.looked_at..self.looked_at + FRAME;
-            let at = self.next - (self.sound.expose().len() - range.start) as i64;
-            let mut frame = Private::new([0.0f32; FRAME]);
-            for (to, from) in frame.expose_mut().iter_mut().zip(&self.sound.expose()[range.clone()]) {
-                *to = f32::from(*from) / 32_768.0;
-            }
-            let probability = vad.probability(&mut self.vad, frame.expose());
-            let noticed = self.segmenter.frame(at, &self.sound.expose()[range.clone()], probability);
-            self.looked_at = range.end;
-            if let Some(turn) = &mut self.turn {
-                turn.samples.append(&self.sound.expose()[range.clone()]);
-                let length = turn.samples.expose().len();
-                if length >= CUT_FROM && probability <= turn.pause.0 {
-                    turn.pause = (probability, length - FRAME / 2);
-                }
-            }
-            self.notice(noticed, call, side, keep_turns, turns);
-            self.cut(call, side, turns);
+    /// The next frame that the detector is to look at, with this leg's past; it must come back with [`Leg::looked`] before the next.
+    pub(crate) fn next_look(&mut self) -> Option<Look> {
+        let fresh = self.sound.expose().get(self.looked_at..self.looked_at + FRAME).filter(|_| !self.is_looked_at)?;
+        self.is_looked_at = true;
+        let mut look = Look { state: std::mem::take(&mut self.vad), frame: [0.0; FRAME], probability: 0.0 };
+        for (to, from) in look.frame.iter_mut().zip(fresh) {
+            *to = f32::from(*from) / 32_768.0;
         }
+        Some(look)
+    }
+
+    /// What the detector says of the frame that [`Leg::next_look`] gave.
+    pub(crate) fn looked(&mut self, look: &mut Look, call: Call, side: Side, keep_turns: bool, turns: &mut Vec<Turn>) {
+        self.is_looked_at = false;
+        std::mem::swap(&mut self.vad, &mut look.state);
+        let probability = look.probability;
+        let range = self.looked_at..self.looked_at + FRAME;
+        let at = self.next - (self.sound.expose().len() - range.start) as i64;
+        let noticed = self.segmenter.frame(at, &self.sound.expose()[range.clone()], probability);
+        self.looked_at = range.end;
+        if let Some(turn) = &mut self.turn {
+            turn.samples.append(&self.sound.expose()[range]);
+            let length = turn.samples.expose().len();
+            if length >= CUT_FROM && probability <= turn.pause.0 {
+                turn.pause = (probability, length - FRAME / 2);
+            }
+        }
+        self.notice(noticed, call, side, keep_turns, turns);
+        self.cut(call, side, turns);
+    }
+
+    /// Looks at all that waits, without the other legs.
+    pub(crate) fn look_alone(&mut self, call: Call, side: Side, vad: &Vad, keep_turns: bool, turns: &mut Vec<Turn>) {
+        while let Some(mut look) = self.next_look() {
+            vad.look(std::slice::from_mut(&mut look));
+            self.looked(&mut look, call, side, keep_turns, turns);
+        }
+        self.forget();
     }
 
     fn notice(&mut self, noticed: Noticed, call: Call, side: Side, keep_turns: bool, turns: &mut Vec<Turn>) {
@@ -217,7 +251,7 @@ impl Leg {
                     let length = usize::try_from(talk.end - turn.start).unwrap_or(0) + MARGIN;
                     turn.samples.cut(length);
                     if turn.samples.expose().len() >= SHORTEST_TURN {
-                        turns.push(self.turn_of(call, side, turn));
+                        turns.push(self.turn_of(call, side, turn, talk.end));
                     }
                 }
             }
@@ -232,18 +266,20 @@ impl Leg {
         let rest = turn.samples.expose()[at..].to_vec();
         turn.samples.cut(at);
         self.turn = Some(OpenTurn { start: turn.start + at as i64, samples: Private::new(rest), pause: (f32::INFINITY, 0) });
-        turns.push(self.turn_of(call, side, turn));
+        let now = self.next;
+        turns.push(self.turn_of(call, side, turn, now));
     }
 
-    fn turn_of(&mut self, call: Call, side: Side, turn: OpenTurn) -> Turn {
+    /// `end` is the sample at which its speech ended.
+    fn turn_of(&mut self, call: Call, side: Side, turn: OpenTurn, end: i64) -> Turn {
         let number = self.turns;
         self.turns += 1;
-        let start = self.origin.plus(turn.start * 1_000_000 / i64::from(RATE));
-        Turn { call, side, number, start, samples: turn.samples }
+        let [start, ended] = [turn.start, end].map(|sample| self.origin.plus(sample * 1_000_000 / i64::from(RATE)));
+        Turn { call, side, number, start, ended, samples: turn.samples }
     }
 
     /// What was looked at and is too old to be needed again is wiped.
-    fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         let old = self.looked_at.saturating_sub(HISTORY);
         if old > SLACK {
             let kept = self.sound.expose().len() - old;

@@ -1,29 +1,69 @@
 //! A turn's sound in, its words out; and how many words a written word is when it is spoken.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sotto_models::ModelError;
 use sotto_models::resample::Upsampler;
 use sotto_models::whisper::{self, Whisper};
-use sotto_private::{Call, Private, Side, Turn, Word, Words};
+use sotto_private::{Call, Private, Side, Turn, Wall, Word, Words};
 
 /// A turn on its way to a recogniser. Opaque: whoever carries it cannot look into it.
-pub struct Job(pub(crate) Turn);
+pub struct Job {
+    pub(crate) turn: Turn,
+    /// The customer's, as far as is known who that is.
+    pub(crate) is_customer: bool,
+}
 
 /// What came of a [`Job`]. Opaque too.
-pub struct Answer(pub(crate) Result<Words, (Call, Side)>);
+pub struct Answer {
+    pub(crate) call: Call,
+    pub(crate) side: Side,
+    ended: Wall,
+    /// `None`: there was no time for it.
+    pub(crate) words: Option<Words>,
+}
 
 impl Job {
     /// There was no time for it; its sound is wiped.
     #[must_use]
     pub fn shed(self) -> Answer {
-        Answer(Err((self.0.call, self.0.side)))
+        Answer { call: self.turn.call, side: self.turn.side, ended: self.turn.ended, words: None }
+    }
+
+    fn answer(&self, words: Words) -> Answer {
+        Answer { call: self.turn.call, side: self.turn.side, ended: self.turn.ended, words: Some(words) }
+    }
+
+    /// Whose speech it is.
+    pub(crate) const fn leg(&self) -> (Call, Side) {
+        (self.turn.call, self.turn.side)
     }
 
     /// How long it is, seconds.
     #[must_use]
     pub fn seconds(&self) -> f32 {
-        self.0.samples.expose().len() as f32 / 8_000.0
+        self.turn.samples.expose().len() as f32 / 8_000.0
+    }
+}
+
+impl Answer {
+    /// When the speech ended that it answers to.
+    #[must_use]
+    pub const fn ended(&self) -> Wall {
+        self.ended
+    }
+
+    /// Whether there was no time for it.
+    #[must_use]
+    pub const fn is_shed(&self) -> bool {
+        self.words.is_none()
+    }
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Answer")
     }
 }
 
@@ -33,12 +73,14 @@ impl std::fmt::Debug for Job {
     }
 }
 
-/// Turns speech into words. One to a thread.
+/// Turns speech into words. One to a thread; clones share the model.
+#[derive(Clone)]
 pub struct Recogniser {
     whisper: Whisper,
     /// From the telephone's 8 kHz to the model's 16.
     upsampler: Upsampler,
-    languages: Languages<whisper::Language>,
+    /// Of all that recognise: whose turn a leg's next one is, is chance.
+    languages: Arc<Mutex<Languages<whisper::Language>>>,
 }
 
 impl Recogniser {
@@ -48,7 +90,7 @@ impl Recogniser {
     /// Never: a factor of two is within the upsampler's range.
     #[must_use]
     pub fn new(whisper: Whisper) -> Self {
-        Self { whisper, upsampler: Upsampler::new(2).expect("two is within the range"), languages: Languages::default() }
+        Self { whisper, upsampler: Upsampler::new(2).expect("two is within the range"), languages: Arc::default() }
     }
 
     /// The words of turns, in their order, each as if it were alone: together they cost less. Their sound is wiped.
@@ -57,11 +99,14 @@ impl Recogniser {
     /// shed, and the last failure is told. Nothing of a turn is in it.
     pub fn recognise(&mut self, jobs: Vec<Job>) -> (Vec<Answer>, Option<ModelError>) {
         match self.together(&jobs) {
-            Ok(words) => (words.into_iter().map(|words| Answer(Ok(words))).collect(), None),
+            Ok(words) => (jobs.iter().zip(words).map(|(job, words)| job.answer(words)).collect(), None),
             Err(error) if jobs.len() == 1 => (jobs.into_iter().map(Job::shed).collect(), Some(error)),
             Err(mut last) => {
                 let alone = jobs.into_iter().map(|job| match self.together(std::slice::from_ref(&job)) {
-                    Ok(mut words) => words.pop().map_or_else(|| job.shed(), |words| Answer(Ok(words))),
+                    Ok(mut words) => match words.pop() {
+                        Some(words) => job.answer(words),
+                        None => job.shed(),
+                    },
                     Err(error) => {
                         last = error;
                         job.shed()
@@ -73,14 +118,19 @@ impl Recogniser {
     }
 
     fn together(&mut self, jobs: &[Job]) -> Result<Vec<Words>, ModelError> {
-        let sounds: Vec<Private<Vec<f32>>> = jobs.iter().map(|Job(turn)| self.widened(turn)).collect();
-        let turns = sounds.iter().zip(jobs).map(|(sound, job)| whisper::Turn { samples: sound.expose(), language: self.languages.of(job) });
+        let sounds: Vec<Private<Vec<f32>>> = jobs.iter().map(|job| self.widened(&job.turn)).collect();
+        let languages: Vec<_> = jobs.iter().map(|job| self.languages().of(job)).collect();
+        let turns = sounds.iter().zip(languages).map(|(sound, language)| whisper::Turn { samples: sound.expose(), language });
         let turns: Vec<whisper::Turn<'_>> = turns.collect();
         let heard = self.whisper.transcribe_batch(&turns)?;
         for (job, heard) in jobs.iter().zip(&heard) {
-            self.languages.learn(job, heard.language);
+            self.languages().learn(job, heard.language);
         }
-        Ok(jobs.iter().zip(heard).map(|(Job(turn), heard)| words_of(turn, &heard)).collect())
+        Ok(jobs.iter().zip(heard).map(|(job, heard)| words_of(&job.turn, &heard)).collect())
+    }
+
+    fn languages(&self) -> MutexGuard<'_, Languages<whisper::Language>> {
+        self.languages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn widened(&self, turn: &Turn) -> Private<Vec<f32>> {
@@ -99,8 +149,8 @@ const MOST_LEGS: usize = 4096;
 
 impl<L: Copy> Languages<L> {
     /// `None`: to be found out.
-    fn of(&self, Job(turn): &Job) -> Option<L> {
-        self.0.get(&(turn.call, turn.side)).copied()
+    fn of(&self, job: &Job) -> Option<L> {
+        self.0.get(&job.leg()).copied()
     }
 
     fn learn(&mut self, job: &Job, found: Option<(L, f32)>) {
@@ -111,7 +161,7 @@ impl<L: Copy> Languages<L> {
         if self.0.len() >= MOST_LEGS {
             self.0.clear();
         }
-        self.0.insert((job.0.call, job.0.side), language);
+        self.0.insert(job.leg(), language);
     }
 }
 
@@ -194,7 +244,8 @@ mod tests {
     fn a_legs_language_is_found_on_its_first_long_turn() {
         let job = |call, seconds: usize| {
             let samples = Private::new(vec![0; seconds * 8_000]);
-            Job(Turn { call: Call(call), side: Side::Calling, number: 0, start: sotto_private::Wall::default(), samples })
+            let turn = Turn { call: Call(call), side: Side::Calling, number: 0, start: Wall::default(), ended: Wall::default(), samples };
+            Job { turn, is_customer: true }
         };
         let mut languages = Languages::default();
         languages.learn(&job(1, 1), Some(('s', 0.9)));

@@ -1,6 +1,6 @@
 //! What `measure` found out about one call: exact numbers, before `redact` rounds them or keeps them back.
 
-use crate::{Call, Codec, EndCause, Origin, StreamFacts, Wall};
+use crate::{Call, Codec, EndCause, Level, Origin, StreamFacts, Wall};
 
 /// How many keyword categories a charter may hold.
 pub const CATEGORIES: usize = 30;
@@ -124,6 +124,8 @@ pub struct Findings {
     pub scored_fraction: f64,
     /// The part of the answered time in which nothing held analysis back: no pause, and consent was there. 0..1.
     pub unpaused: f64,
+    /// The most that the box left out while the call was answered.
+    pub level: Level,
     /// Group talk_balance; `None` where the charter does not name it.
     pub talk: Option<TalkBalance>,
     /// Group interruptions.

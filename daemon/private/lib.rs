@@ -20,6 +20,7 @@
 
 mod call;
 mod findings;
+mod level;
 mod media;
 mod opus;
 mod reply;
@@ -29,6 +30,7 @@ pub use call::{Call, CallEvent, Codec, EndCause, FarEnd, Origin, Party, Said, Si
 pub use findings::{
     CATEGORIES, Consent, Estimate, Findings, Interruptions, Keywords, Label, LegTalk, Measured, Reason, Silence, TalkBalance,
 };
+pub use level::Level;
 pub use media::{Audio, Datagram, Encoding, Pcm, Segment, SegmentFlags};
 pub use reply::{Reply, Transport};
 pub use words::{Turn, Word, Words};

@@ -13,6 +13,8 @@ pub struct Turn {
     pub number: u32,
     /// Where its first sample lies on the wall clock.
     pub start: Wall,
+    /// When the speech in it ended; where it was cut from speech that went on, when it was cut.
+    pub ended: Wall,
     /// Samples at 8 kHz, full scale is 32768; at most 30 s of them.
     pub samples: Private<Vec<i16>>,
 }

@@ -1,7 +1,7 @@
 //! Findings in, a sealed closing out.
 
 use sotto_charter::{Charter, Group as Metric};
-use sotto_private::{Consent, EndCause, Findings, Interruptions, Keywords, Label, Origin, Reason, Silence, StreamFacts, TalkBalance, Wall};
+use sotto_private::{Consent, EndCause, Findings, Interruptions, Keywords, Label, Level, Origin, Reason, Silence, StreamFacts, TalkBalance, Wall};
 use sotto_report as report;
 use sotto_report::messages::Gauges;
 use sotto_report::{CallId, Closing, Direction, Field, Fingerprint, Group, Id, Kind, Millis, Opening, Outcome, Quantity, Score};
@@ -65,9 +65,15 @@ fn outcome(findings: &Findings) -> Outcome {
     match findings.cause {
         EndCause::CaptureEnded | EndCause::Stopped => Outcome::Interrupted,
         _ if findings.consent == Consent::NotSampled => Outcome::NotSampled,
+        _ if is_shed(findings) => Outcome::Shed,
         _ if signalling_only(findings).is_some() => Outcome::SignallingOnly,
         _ => Outcome::Scored,
     }
+}
+
+/// Whether nothing of a call's sound was analysed because the box could not keep up.
+fn is_shed(findings: &Findings) -> bool {
+    findings.consent == Consent::Given && findings.scored_fraction == 0.0 && findings.level >= Level::RtpStatistics
 }
 
 /// Why a call has no more than signalling metrics; `None` where it has more.
@@ -128,6 +134,7 @@ fn score(findings: &Findings, call: CallId, answered: Wall, outcome: Outcome, te
 
 fn always(score: &mut Score, findings: &Findings, answered: Wall) {
     score.set(Field::CallDurationMs, milliseconds(findings.ended.since(answered)));
+    score.set(Field::ShedLevel, findings.level.index() as f64);
     if findings.origin == Origin::Recording {
         return;
     }

@@ -113,6 +113,7 @@ fields! {
     TapLossPpm "tap_loss_ppm" "" Always Ppm false "Packets that the box itself missed, in a million.";
     JoinedLate "joined_late" "" Always Flag false "Whether the call was running before the box first heard of it: its start is not known, nor what was said before.";
     ForeignSound "foreign_sound" "" Always Flag false "Whether packets of a source that is no party of the call came in on its path. They were kept apart.";
+    ShedLevel "shed_level" "" Always Count false "The most that the box left out for want of time while the call ran: 0 nothing, 1 agents' words, 2 words but for a sample of the calls, 3 all words, 4 all sound, 5 all but signalling.";
     TalkTimeAgentMs "talk_time_agent_ms" "talk_time_agent_ms_pm" TalkBalance Time false "Time the agent talked; pauses under bridge_ms count as talk.";
     TalkTimeCustomerMs "talk_time_customer_ms" "talk_time_customer_ms_pm" TalkBalance Time false "Time the customer talked; pauses under bridge_ms count as talk.";
     TalkSpeedAgentWpm "talk_speed_agent_wpm" "talk_speed_agent_wpm_pm" TalkBalance Speed true "The agent's words by minute of talk time.";

@@ -118,6 +118,66 @@ pub struct Gauges {
     /// Seconds of sound decoded.
     #[serde(default)]
     pub audio_s: u64,
+    /// Turns that wait to be put into words.
+    #[serde(default)]
+    pub turns_waiting: u64,
+    /// From the end of a turn until its words were counted, milliseconds: the median over the last minute; 0 where there was none.
+    #[serde(default)]
+    pub words_p50_ms: u64,
+    /// The same, the time that 95 % stayed below.
+    #[serde(default)]
+    pub words_p95_ms: u64,
+    /// What is left out now for want of time: 0 nothing, 1 agents' words, 2 words but for a sample of the calls, 3 all words, 4 all
+    /// sound, 5 all but signalling.
+    #[serde(default)]
+    pub shed_level: u64,
+    /// How often agents' words came to be left out.
+    #[serde(default)]
+    pub shed_agent_words: u64,
+    /// How often words came to be left out but for a sample of the calls.
+    #[serde(default)]
+    pub shed_unsampled_words: u64,
+    /// How often all words came to be left out.
+    #[serde(default)]
+    pub shed_all_words: u64,
+    /// How often sound came to be left out.
+    #[serde(default)]
+    pub shed_sound: u64,
+    /// How often all but signalling came to be left out.
+    #[serde(default)]
+    pub shed_media: u64,
+    /// Packets of sound that were not decoded, or not looked at, because of that.
+    #[serde(default)]
+    pub packets_shed: u64,
+}
+
+impl Gauges {
+    /// How often a step down was made.
+    #[must_use]
+    pub const fn shed_steps(&self) -> u64 {
+        self.shed_agent_words + self.shed_unsampled_words + self.shed_all_words + self.shed_sound + self.shed_media
+    }
+}
+
+names! {
+    /// What an event is of.
+    EventKind {
+        /// What the box leaves out for want of time changed.
+        Shedding "shedding",
+    }
+}
+
+/// `event`: something changed that explains a change in the numbers; a dashboard's annotation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Event {
+    /// When it was noticed.
+    pub ts_ms: Millis,
+    /// What it is of.
+    pub event: EventKind,
+    /// What is left out now, as in [`Gauges::shed_level`].
+    pub shed_level: u64,
+    /// What was left out when an event last said so.
+    pub shed_level_before: u64,
 }
 
 /// `call/withdrawn`: the score of a call must go wherever it is. Contest, erasure and objection look the same.

@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use crate::messages::{HOUR_KEYS, REASON_KEYS, State};
+use crate::messages::{EventKind, HOUR_KEYS, REASON_KEYS, State};
 use crate::score::{REQUIRED, Use, ValidatedOn};
 use crate::{Direction, EndCause, Field, Group, Kind, MediaCodec, Outcome, Reason};
 
@@ -23,6 +23,7 @@ pub fn all(thresholds: &[Threshold]) -> Vec<(&'static str, Value)> {
         ("birth", birth()),
         ("health", health()),
         ("coverage", coverage()),
+        ("event", event()),
         ("call-score", score(thresholds)),
         ("call-withdrawn", withdrawn()),
         ("notice", notice()),
@@ -124,11 +125,36 @@ fn health() -> Value {
         ("turns", "Turns put into words."),
         ("turns_shed", "Turns dropped because the recogniser could not keep up."),
         ("audio_s", "Seconds of sound decoded."),
+        ("turns_waiting", "Turns that wait to be put into words."),
+        ("words_p50_ms", "From the end of a turn until its words were counted, median over the last minute; 0 where there was none."),
+        ("words_p95_ms", "The same, the time that 95 % stayed below."),
+        ("shed_level", SHED_LEVEL),
+        ("shed_agent_words", "How often agents' words came to be left out."),
+        ("shed_unsampled_words", "How often words came to be left out but for a sample of the calls."),
+        ("shed_all_words", "How often all words came to be left out."),
+        ("shed_sound", "How often sound came to be left out."),
+        ("shed_media", "How often all but signalling came to be left out."),
+        ("packets_shed", "Packets of sound that were not decoded, or not looked at, because of that."),
     ];
     for (key, meaning) in counts {
         properties.insert(key.to_owned(), count(meaning));
     }
     object("health", "The box's state; retained.", properties, ["ts_ms", "connection", "backlog", "acked"])
+}
+
+/// What the levels of shedding mean.
+const SHED_LEVEL: &str =
+    "What is left out for want of time: 0 nothing, 1 agents' words, 2 words but for a sample of the calls, 3 all words, 4 all sound, 5 all but signalling.";
+
+fn event() -> Value {
+    let mut properties = about();
+    properties.extend([
+        ("ts_ms".to_owned(), millis("When it was noticed.")),
+        ("event".to_owned(), one_of(EventKind::ALL.map(EventKind::name), "What it is of.")),
+        ("shed_level".to_owned(), count(SHED_LEVEL)),
+        ("shed_level_before".to_owned(), count("What was left out when an event last said so.")),
+    ]);
+    object("event", "Something changed that explains a change in the numbers; a dashboard's annotation.", properties, ["ts_ms", "event"])
 }
 
 fn coverage() -> Value {

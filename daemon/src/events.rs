@@ -8,6 +8,7 @@ use std::io::Write as _;
 
 use sotto_capture::{CaptureError, OutletError};
 use sotto_charter::approval::Unsigned;
+use sotto_measure::Level;
 use sotto_models::ModelError;
 use sotto_spool::{DeadLetter, SpoolError};
 use sotto_uplink::{Answer, Event as Uplink, Loss};
@@ -34,6 +35,8 @@ pub(crate) enum Event<'a> {
     RecogniserFailed(&'a ModelError),
     /// The spool cannot be written: nothing is acknowledged any more.
     SpoolFailed(&'a SpoolError),
+    /// What is left out for want of time changed.
+    Shedding { from: Level, to: Level },
     /// A stage of the pipeline does not turn any more; the watchdog is not fed.
     StageStuck { stage: &'static str },
     /// What the uplink noticed.
@@ -62,15 +65,17 @@ impl Event<'_> {
             Self::AnsweringFailed(_) => "answering_failed",
             Self::RecogniserFailed(_) => "recogniser_failed",
             Self::SpoolFailed(_) => "spool_failed",
+            Self::Shedding { .. } => "shedding",
             Self::StageStuck { .. } => "stage_stuck",
             Self::Uplink(_) => "uplink",
         }
     }
 
-    const fn severity(&self) -> Severity {
+    fn severity(&self) -> Severity {
         match self {
             Self::CaptureFailed(_) | Self::SpoolFailed(_) | Self::StageStuck { .. } => Severity::Error,
             Self::CharterUnsigned(_) | Self::InterfaceDown | Self::AnsweringFailed(_) | Self::RecogniserFailed(_) => Severity::Warning,
+            Self::Shedding { from, to } if to > from => Severity::Warning,
             Self::Uplink(Uplink::Lost { .. } | Uplink::Kept { .. } | Uplink::KeptBack { .. } | Uplink::Refused { .. } | Uplink::NamesUnknown | Uplink::Expired { .. }) => Severity::Warning,
             _ => Severity::Info,
         }
@@ -91,9 +96,25 @@ impl fmt::Display for Event<'_> {
             Self::AnsweringFailed(error) => write!(formatter, "a recording client was not served: {error}"),
             Self::RecogniserFailed(error) => write!(formatter, "a turn was not put into words: {error}"),
             Self::SpoolFailed(error) => write!(formatter, "scores cannot be kept: {error}"),
+            Self::Shedding { from, to } => {
+                let why = if to > from { "the box cannot keep up" } else { "there is room again" };
+                write!(formatter, "{why}: level {}, {}", to.index(), level_text(*to))
+            }
             Self::StageStuck { stage } => write!(formatter, "{stage} does not turn any more"),
             Self::Uplink(event) => uplink(event, formatter),
         }
+    }
+}
+
+/// What is done at a level.
+pub(crate) const fn level_text(level: Level) -> &'static str {
+    match level {
+        Level::All => "everything is done",
+        Level::NoAgentWords => "agents' words are left out",
+        Level::SampledCalls => "words are left out but for customers of one call in four",
+        Level::VoiceActivity => "all words are left out",
+        Level::RtpStatistics => "sound is not decoded, its packets are counted",
+        Level::Signalling => "packets of sound are not looked at",
     }
 }
 

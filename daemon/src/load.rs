@@ -1,5 +1,7 @@
 //! From files to what runs: configuration, charter, models.
 
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sotto_charter::approval::Unsigned;
@@ -65,10 +67,14 @@ impl Models {
         if !loaded.charter.needs_sound() {
             return Ok(Self { vad: None, recogniser: None, fingerprint: None });
         }
-        let folder = places.pack(&loaded.config.pack);
-        let pack = Pack::open(&folder).map_err(End::bad_configuration)?;
+        Self::open(&places.pack(&loaded.config.pack), loaded.charter.needs_words())
+    }
+
+    /// Those of a pack's folder; the recogniser only where words are needed.
+    pub(crate) fn open(folder: &Path, needs_words: bool) -> Result<Self, End> {
+        let pack = Pack::open(folder).map_err(End::bad_configuration)?;
         let vad = pack.vad().map_err(End::bad_configuration)?;
-        let recogniser = if loaded.charter.needs_words() {
+        let recogniser = if needs_words {
             Some(Recogniser::new(pack.whisper().map_err(End::bad_configuration)?))
         } else {
             None
@@ -107,10 +113,51 @@ pub(crate) fn seed() -> Result<u64, End> {
     Ok(u64::from(entropy()?) << 32 | u64::from(entropy()?))
 }
 
+/// The models' libraries read how many threads they may use from the environment alone, when they are first used; the C library how many
+/// heaps: with one for each thread that recognises, what each of them is done with would stay apart (50 MiB). Units set it; here the program starts
+/// itself anew with it.
+pub(crate) fn one_thread_a_model() -> Result<(), End> {
+    const VARIABLES: [&str; 3] = ["CANDLE_NUM_THREADS", "RAYON_NUM_THREADS", "MALLOC_ARENA_MAX"];
+    if VARIABLES.iter().all(|name| std::env::var_os(name).is_some()) {
+        return Ok(());
+    }
+    let exe = std::env::current_exe().map_err(End::no)?;
+    let mut again = std::process::Command::new(exe);
+    again.args(std::env::args_os().skip(1));
+    for name in VARIABLES {
+        if std::env::var_os(name).is_none() {
+            again.env(name, "1");
+        }
+    }
+    // Comes back only if it failed.
+    Err(End::no(again.exec()))
+}
+
 /// 32 bits that nobody can guess, for a new spool's epoch.
 pub(crate) fn entropy() -> Result<u32, End> {
     use std::io::Read as _;
     let mut bytes = [0; 4];
     std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)).map_err(End::no)?;
     Ok(u32::from_le_bytes(bytes))
+}
+
+/// A folder that is removed with everything in it.
+pub(crate) struct Scratch(PathBuf);
+
+impl Scratch {
+    pub(crate) fn new() -> std::io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("sotto-{}", std::process::id()));
+        std::fs::create_dir(&path)?;
+        Ok(Self(path))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
 }

@@ -1,29 +1,33 @@
-//! Every thread, channel and capacity of the hearing side, in flow order. The only file that reads a clock.
+//! Every thread, channel and capacity of the hearing side, in flow order. Only this file and those below it read a clock.
 //!
 //! ```text
 //!  capture ──batches──▶ hear (dialog, measure) ──opened, findings, gauges──▶ keep (redact, spool)
 //!                        │  ▲
 //!                   turns▼  │words
-//!                       words (recogniser)
+//!                       words (a recogniser for each core)
 //! ```
 //!
 //! Against the stream flows one thing: a recording server's answers, from hear to the sockets of its clients.
 //!
-//! Nothing waits on a stage behind it without a bound. Live, a turn that finds the recogniser's queue full is shed and counted;
-//! in replay, hearing waits instead, so that a file gives the same scores on any machine. The recogniser never waits to hand
-//! back words: that channel holds as many as can be out. So no circle of waiting can close.
+//! Nothing waits on a stage behind it without a bound. Live, hearing waits for nobody: what there is no time for is left out step by step,
+//! as `sotto_measure::schedule` says; in replay, hearing waits for room among the turns, so that a file gives the same scores on any machine,
+//! and takes back words while it waits. So no circle of waiting can close.
+
+mod count;
+mod words;
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use sotto_capture::{CaptureError, Captured, Next, Outlet, Progress, Source, Wall};
 use sotto_charter::{Charter, Register, Site, day_of};
 use sotto_dialog::{ConsentHeader, Dialogs, EndCause, Errand, Keys, Limits, ServerOptions};
-use sotto_measure::{Answer, Depth, Job, Measure, Output, Recogniser};
+use sotto_measure::schedule::{Load, Standing, Step};
+use sotto_measure::{Answer, Depth, Job, Level, Measure, Output, Recogniser};
 use sotto_models::vad::Vad;
 use sotto_redact::{Terms, agent, decided, gate, gauges, opening};
 use sotto_report::Fingerprint;
@@ -32,6 +36,9 @@ use sotto_spool::{Act, Doing, MeasuredCall, People, Rights, Spool, SpoolError};
 
 use crate::events::{Event, say};
 use crate::load;
+use crate::pressure::Pressure;
+pub(crate) use count::{Until, count};
+use words::Hall;
 
 /// Batches between capture and hearing: at 256 packets each, about 0.16 s of 2,000 calls.
 const BATCHES: usize = 64;
@@ -39,10 +46,18 @@ const BATCHES: usize = 64;
 const BATCH: usize = 256;
 /// A batch is handed on after this, full or not.
 const BATCH_AGE: Duration = Duration::from_millis(20);
-/// Turns that wait for the recogniser; live, the next one is shed.
-const TURNS: usize = 64;
+/// Turns that wait for the recognisers; live, the next one is shed.
+const TURNS: usize = 512;
+/// Seconds of sound in them: 16 MB.
+const TURNS_SECONDS: f32 = 1_000.0;
 /// Turns, of whatever calls, that are recognised together at most: eight cost the decoder little more than one.
 const TOGETHER: usize = 8;
+/// Threads that recognise at most.
+const MOST_WORKERS: usize = 16;
+/// How often the load is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often the kernel's memory pressure is.
+const PRESSURE_EVERY: Duration = Duration::from_secs(1);
 /// Openings and findings that wait for the disk.
 const KEPT: usize = 1_024;
 /// Calls that are over whose ids are remembered, for those that continue them.
@@ -101,6 +116,9 @@ pub(crate) struct Vital {
     /// Set to stop: open calls end as interrupted, everything is committed.
     pub(crate) stop: AtomicBool,
     turns: [AtomicU64; 4],
+    /// How often each of the threads that recognise has turned, and how many there are.
+    workers: [AtomicU64; MOST_WORKERS],
+    manned: AtomicUsize,
 }
 
 /// The stages, in flow order.
@@ -117,9 +135,19 @@ impl Vital {
         self.turns[stage as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How often each stage's loop has turned. A stage that stands still between two looks is stuck: even an idle one turns.
+    fn worker_turn(&self, worker: usize) {
+        self.workers[worker].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often each stage's loop has turned. A stage that stands still between two looks is stuck: even an idle one turns. Of several threads the
+    /// one that turned least counts.
     pub(crate) fn turns(&self) -> [u64; 4] {
-        [0, 1, 2, 3].map(|stage: usize| self.turns[stage].load(Ordering::Relaxed))
+        let mut turns = [0, 1, 2, 3].map(|stage: usize| self.turns[stage].load(Ordering::Relaxed));
+        let workers = &self.workers[..self.manned.load(Ordering::Relaxed)];
+        let least = workers.iter().map(|turns| turns.load(Ordering::Relaxed)).min();
+        // Where no words are asked for there is nobody to stand still.
+        turns[Stage::Words as usize] = least.unwrap_or(turns[Stage::Hear as usize]);
+        turns
     }
 
     fn stopping(&self) -> bool {
@@ -135,6 +163,10 @@ pub(crate) struct Came {
     pub(crate) measure: sotto_measure::Counters,
     /// Sources that could not be read to their end; what was readable counted.
     pub(crate) damaged: Vec<CaptureError>,
+    /// Turns that were put into words.
+    pub(crate) turns_done: u64,
+    /// How words kept up; `None` of [`count`], which asks for none.
+    pub(crate) words: Option<Standing>,
     /// What the streams of the calls came to; kept by [`count`] alone.
     pub(crate) streams: Vec<Stream>,
 }
@@ -172,11 +204,12 @@ enum ToKeep {
 pub(crate) fn run(sources: Vec<Box<dyn Source>>, hearing: Hearing, spool: Spool, names: i64, progress: impl Fn(Progress) + Send) -> Result<(Came, Spool), SpoolError> {
     let Hearing { charter, site, vad, recogniser, models, recording, pace, vital, seed, mut rights, people, register } = hearing;
     let (to_hear, from_capture) = sync_channel(BATCHES);
-    let (to_words, from_turns) = sync_channel(TURNS);
-    // All turns that can be out at once: the queue, those being recognised, and one to spare.
-    let (to_results, from_words) = sync_channel(TURNS + TOGETHER + 1);
+    let workers = if recogniser.is_some() { words::workers() } else { 0 };
+    let hall = &Hall::new(workers, pace);
+    let (to_results, from_words) = sync_channel(TURNS);
     let (to_keep, from_hear) = sync_channel(KEPT);
     let dialogs = dialogs(&charter, &site, recording.as_ref());
+    let between = &AtomicUsize::new(0);
     let measure = Measure::new(Arc::clone(&charter), site, vad, Depth::Full).with_seed(seed);
     let vital = &*vital;
     let charter = &charter;
@@ -186,8 +219,16 @@ pub(crate) fn run(sources: Vec<Box<dyn Source>>, hearing: Hearing, spool: Spool,
     rights.record(&[Doing::of(began)], wall_millis())?;
 
     thread::scope(|scope| {
-        let capture = scope.spawn(move || capture(sources, pace, vital, &to_hear, &progress));
-        scope.spawn(move || recognise(recogniser, vital, &from_turns, &to_results));
+        let capture = scope.spawn(move || capture(sources, pace, vital, &Way { to_hear, between }, &progress));
+        vital.manned.store(workers, Ordering::Relaxed);
+        // One model in memory for all; the room that was needed to load it is let go.
+        let recognisers: Vec<Recogniser> = recogniser.iter().flat_map(|recogniser| (0..workers).map(|_| recogniser.clone())).collect();
+        drop(recogniser);
+        for (worker, recogniser) in recognisers.into_iter().enumerate() {
+            let to_results = to_results.clone();
+            scope.spawn(move || words::work(worker, recogniser, hall, vital, &to_results));
+        }
+        drop(to_results);
         let keep = scope.spawn(move || keep(&from_hear, spool, Keeping { charter, models, names, pace, vital, agents, rights, people }));
         let mut hear = Hear {
             dialogs,
@@ -197,18 +238,28 @@ pub(crate) fn run(sources: Vec<Box<dyn Source>>, hearing: Hearing, spool: Spool,
             agents,
             pace,
             vital,
-            to_words,
+            hall,
+            from_words,
             to_keep,
             latest: Wall::default(),
             last_gauges: None,
             capture: sotto_capture::Counters::default(),
-            shed: Vec::new(),
+            back: Vec::new(),
             turns_done: 0,
+            watch: Watch::new(between),
             is_cut_off: false,
         };
-        hear.run(&from_capture, &from_words);
-        let mut came = Came { capture: hear.capture, dialog: hear.dialogs.counters(), measure: hear.measure.counters(), ..Came::default() };
-        // Hanging up ends the recogniser and the keeper; a keeper that failed must also stop the capture.
+        hear.run(&from_capture);
+        let mut came = Came {
+            capture: hear.capture,
+            dialog: hear.dialogs.counters(),
+            measure: hear.measure.counters(),
+            turns_done: hear.turns_done,
+            words: Some(hall.standing()),
+            ..Came::default()
+        };
+        // Hanging up ends the recognisers and the keeper; a keeper that failed must also stop the capture.
+        hall.close();
         drop(hear);
         drop(from_capture);
         let kept = join(keep.join());
@@ -217,13 +268,40 @@ pub(crate) fn run(sources: Vec<Box<dyn Source>>, hearing: Hearing, spool: Spool,
     })
 }
 
+/// Cores that this process may use: so many threads recognise.
+pub(crate) fn cores() -> usize {
+    words::workers()
+}
+
+/// Names the thread, for `top -H` and the like.
+fn name(name: &std::ffi::CStr) {
+    // A thread without a name works as well.
+    let _ = rustix::thread::set_name(name);
+}
+
 /// A panic in a stage is a bug; it goes on in the thread that waited for it.
 fn join<T>(joined: thread::Result<T>) -> T {
     joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
+/// The way from capture to hearing.
+struct Way<'a> {
+    to_hear: SyncSender<ToHear>,
+    /// How many are on it.
+    between: &'a AtomicUsize,
+}
+
+impl Way<'_> {
+    /// Whether hearing still listens.
+    fn send(&self, what: ToHear) -> bool {
+        self.between.fetch_add(1, Ordering::Relaxed);
+        self.to_hear.send(what).is_ok()
+    }
+}
+
 /// Reads sources one after the other.
-fn capture(sources: Vec<Box<dyn Source>>, pace: Pace, vital: &Vital, to_hear: &SyncSender<ToHear>, progress: &impl Fn(Progress)) -> Vec<CaptureError> {
+fn capture(sources: Vec<Box<dyn Source>>, pace: Pace, vital: &Vital, way: &Way<'_>, progress: &impl Fn(Progress)) -> Vec<CaptureError> {
+    name(c"sotto-capture");
     let mut damaged = Vec::new();
     let mut is_down = false;
     for mut source in sources {
@@ -265,7 +343,7 @@ fn capture(sources: Vec<Box<dyn Source>>, pace: Pace, vital: &Vital, to_hear: &S
             }
             if hand_on || (is_end && !batch.is_empty()) {
                 let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
-                if to_hear.send(ToHear::Batch(full, source.counters())).is_err() {
+                if !way.send(ToHear::Batch(full, source.counters())) {
                     return damaged;
                 }
                 if let Some(at) = source.progress() {
@@ -273,7 +351,7 @@ fn capture(sources: Vec<Box<dyn Source>>, pace: Pace, vital: &Vital, to_hear: &S
                 }
             }
             if is_end {
-                if to_hear.send(ToHear::End(source.counters())).is_err() {
+                if !way.send(ToHear::End(source.counters())) {
                     return damaged;
                 }
                 break;
@@ -294,21 +372,24 @@ struct Hear<'a> {
     agents: &'a Mutex<Option<Arc<Register>>>,
     pace: Pace,
     vital: &'a Vital,
-    to_words: SyncSender<Job>,
+    hall: &'a Hall,
+    from_words: Receiver<Answer>,
     to_keep: SyncSender<ToKeep>,
     /// The latest stamp seen.
     latest: Wall,
     last_gauges: Option<Instant>,
     capture: sotto_capture::Counters,
-    /// Answers to turns that never reached the recogniser.
-    shed: Vec<Answer>,
+    /// Answers that came while something else was under way, and those to turns that never reached a recogniser.
+    back: Vec<Answer>,
     turns_done: u64,
+    watch: Watch<'a>,
     /// The keeper is gone: nothing can be committed any more.
     is_cut_off: bool,
 }
 
 impl Hear<'_> {
-    fn run(&mut self, from_capture: &Receiver<ToHear>, from_words: &Receiver<Answer>) {
+    fn run(&mut self, from_capture: &Receiver<ToHear>) {
+        name(c"sotto-hear");
         while !self.is_cut_off {
             self.vital.turn(Stage::Hear);
             let news = self.agents.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -316,17 +397,24 @@ impl Hear<'_> {
                 let now = self.now();
                 self.measure.register(register, now);
             }
-            while let Ok(answer) = from_words.try_recv() {
+            while let Ok(answer) = self.from_words.try_recv() {
                 self.answered(answer);
             }
-            match from_capture.recv_timeout(IDLE) {
+            let next = from_capture.recv_timeout(IDLE);
+            let mut behind = Duration::ZERO;
+            match next {
                 Ok(ToHear::Batch(batch, counters)) => {
+                    self.watch.between.fetch_sub(1, Ordering::Relaxed);
                     self.capture = counters;
                     for item in batch {
                         self.captured(item);
                     }
+                    self.measure.look();
+                    self.pump();
+                    behind = Duration::from_micros(u64::try_from(self.now().since(self.latest)).unwrap_or(0));
                 }
                 Ok(ToHear::End(counters)) => {
+                    self.watch.between.fetch_sub(1, Ordering::Relaxed);
                     self.capture = counters;
                     self.end();
                 }
@@ -335,10 +423,27 @@ impl Hear<'_> {
             }
             self.dialogs.advance(self.now());
             self.pump();
+            self.look(behind);
             self.write_gauges(false);
         }
-        self.await_words(from_words);
+        self.await_words();
         self.write_gauges(true);
+    }
+
+    /// Looks at the load; what there is no time for is left out from here on.
+    fn look(&mut self, behind: Duration) {
+        if self.pace == Pace::Replay || !self.watch.is_due() {
+            return;
+        }
+        let load = self.watch.load(behind, self.capture.kernel_drops + self.capture.overruns);
+        let Some(Step { from, to, shed }) = self.hall.look(load) else { return };
+        say(&Event::Shedding { from, to });
+        self.measure.shed_to(to, self.now());
+        self.dialogs.be_deaf(to >= Level::Signalling);
+        self.back.extend(shed);
+        self.pump();
+        // Whoever looks at the numbers must not see the step later than what comes of it.
+        self.last_gauges = None;
     }
 
     fn captured(&mut self, item: Captured) {
@@ -382,13 +487,15 @@ impl Hear<'_> {
                 sotto_dialog::Output::Audio(audio) => self.measure.audio(&audio),
             }
         }
-        while let Some(output) = self.measure.poll() {
-            match output {
-                Output::Turn(job) => self.hand_to_words(job),
-                kept => self.is_cut_off |= self.to_keep.send(ToKeep::Output(kept)).is_err(),
+        loop {
+            for answer in std::mem::take(&mut self.back) {
+                self.answer(answer);
             }
-            while let Some(answer) = self.shed.pop() {
-                self.measure.answer(answer);
+            match self.measure.poll() {
+                Some(Output::Turn(job)) => self.hand_to_words(job),
+                Some(kept) => self.is_cut_off |= self.to_keep.send(ToKeep::Output(kept)).is_err(),
+                None if self.back.is_empty() => break,
+                None => {}
             }
         }
     }
@@ -413,31 +520,38 @@ impl Hear<'_> {
     }
 
     fn hand_to_words(&mut self, job: Job) {
-        match self.pace {
-            Pace::Replay => {
-                if let Err(refused) = self.to_words.send(job) {
-                    self.shed.push(refused.0.shed());
-                }
+        while self.pace == Pace::Replay && !self.hall.has_room() {
+            self.vital.turn(Stage::Hear);
+            match self.from_words.recv_timeout(IDLE) {
+                Ok(answer) => self.back.push(answer),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
             }
-            Pace::Live => match self.to_words.try_send(job) {
-                Ok(()) => {}
-                Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => self.shed.push(job.shed()),
-            },
         }
+        self.back.extend(self.hall.submit(job));
     }
 
     fn answered(&mut self, answer: Answer) {
-        self.turns_done += 1;
-        self.measure.answer(answer);
+        self.answer(answer);
         self.pump();
     }
 
+    fn answer(&mut self, answer: Answer) {
+        if !answer.is_shed() {
+            self.turns_done += 1;
+            if self.pace == Pace::Live {
+                self.hall.counted(self.now().since(answer.ended()));
+            }
+        }
+        self.measure.answer(answer);
+    }
+
     /// Calls that are over wait for their words; when stopping, not for ever.
-    fn await_words(&mut self, from_words: &Receiver<Answer>) {
+    fn await_words(&mut self) {
         let since = Instant::now();
         while self.measure.open() > 0 && !self.is_cut_off {
             self.vital.turn(Stage::Hear);
-            match from_words.recv_timeout(IDLE) {
+            match self.from_words.recv_timeout(IDLE) {
                 Ok(answer) => self.answered(answer),
                 Err(RecvTimeoutError::Timeout) if !self.vital.stopping() || since.elapsed() < LAST_WORDS => {}
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
@@ -455,6 +569,9 @@ impl Hear<'_> {
         }
         self.last_gauges = Some(Instant::now());
         let (dialog, measure) = (self.dialogs.counters(), self.measure.counters());
+        let standing = self.hall.standing();
+        let entered = |level: Level| standing.entered[level.index()];
+        let millis = |wait: Option<Duration>| wait.map_or(0, |wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
         let gauges = Gauges {
             calls_open: self.measure.open() as u64,
             packets: self.capture.frames,
@@ -466,6 +583,16 @@ impl Hear<'_> {
             turns: self.turns_done,
             turns_shed: measure.turns_shed,
             audio_s: measure.seconds_decoded,
+            turns_waiting: standing.waiting as u64,
+            words_p50_ms: millis(standing.wait_p50),
+            words_p95_ms: millis(standing.wait_p95),
+            shed_level: standing.level.index() as u64,
+            shed_agent_words: entered(Level::NoAgentWords),
+            shed_unsampled_words: entered(Level::SampledCalls),
+            shed_all_words: entered(Level::VoiceActivity),
+            shed_sound: entered(Level::RtpStatistics),
+            shed_media: entered(Level::Signalling),
+            packets_shed: measure.frames_shed + dialog.media_shed,
         };
         self.is_cut_off |= self.to_keep.send(ToKeep::Gauges(gauges)).is_err();
     }
@@ -478,33 +605,43 @@ impl Hear<'_> {
     }
 }
 
-/// Turns speech into words until hearing hangs up.
-fn recognise(mut recogniser: Option<Recogniser>, vital: &Vital, from_turns: &Receiver<Job>, to_results: &SyncSender<Answer>) {
-    loop {
-        vital.turn(Stage::Words);
-        let first = match from_turns.recv_timeout(IDLE) {
-            Ok(job) => job,
-            Err(RecvTimeoutError::Timeout) => continue,
-            Err(RecvTimeoutError::Disconnected) => return,
-        };
-        // What waits already goes along; nobody is waited for.
-        let jobs: Vec<Job> = std::iter::once(first).chain(from_turns.try_iter()).take(TOGETHER).collect();
-        let answers = match &mut recogniser {
-            None => jobs.into_iter().map(Job::shed).collect(),
-            Some(recogniser) => {
-                let (answers, error) = recogniser.recognise(jobs);
-                if let Some(error) = error {
-                    say(&Event::RecogniserFailed(&error));
-                }
-                answers
-            }
-        };
-        for answer in answers {
-            if to_results.send(answer).is_err() {
-                return;
-            }
-        }
+/// What hearing knows of the load.
+struct Watch<'a> {
+    /// Batches on the way from capture.
+    between: &'a AtomicUsize,
+    last_look: Option<Instant>,
+    drops: u64,
+    pressure: Pressure,
+    last_pressure: Option<Instant>,
+    memory_percent: f32,
+}
+
+impl<'a> Watch<'a> {
+    fn new(between: &'a AtomicUsize) -> Self {
+        Self { between, last_look: None, drops: 0, pressure: Pressure::find(), last_pressure: None, memory_percent: 0.0 }
     }
+
+    fn is_due(&mut self) -> bool {
+        is_due(&mut self.last_look, LOOK_EVERY)
+    }
+
+    fn load(&mut self, behind: Duration, drops: u64) -> Load {
+        if is_due(&mut self.last_pressure, PRESSURE_EVERY) {
+            self.memory_percent = self.pressure.memory_percent();
+        }
+        let before = std::mem::replace(&mut self.drops, drops);
+        let backlog = self.between.load(Ordering::Relaxed) as f32 / BATCHES as f32;
+        Load { backlog, behind, is_dropping: drops > before, memory_percent: self.memory_percent }
+    }
+}
+
+/// Whether it is so long since it last was.
+fn is_due(last: &mut Option<Instant>, every: Duration) -> bool {
+    let is_due = last.is_none_or(|last| last.elapsed() >= every);
+    if is_due {
+        *last = Some(Instant::now());
+    }
+    is_due
 }
 
 /// What the keeper goes by.
@@ -542,6 +679,7 @@ impl Keeping<'_> {
 
 /// The gate and the spool: the only thread that writes. Rows that come together are committed together.
 fn keep(from_hear: &Receiver<ToKeep>, mut spool: Spool, mut keeping: Keeping<'_>) -> Result<Spool, SpoolError> {
+    name(c"sotto-keep");
     let mut calls = HashMap::new();
     // Those that are over, the oldest first.
     let mut over = VecDeque::new();
@@ -604,93 +742,6 @@ fn keep(from_hear: &Receiver<ToKeep>, mut spool: Spool, mut keeping: Keeping<'_>
             spool.write_gauges(&gauges(numbers), wall_millis())?;
         }
     }
-}
-
-/// How far `replay --until` goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Until {
-    /// Read the packets.
-    Capture,
-    /// Follow calls and streams.
-    Dialog,
-    /// Decode the sound.
-    Decode,
-}
-
-/// Runs sources through the first stages only, on one thread, and counts.
-pub(crate) fn count(sources: Vec<Box<dyn Source>>, until: Until, charter: &Arc<Charter>, site: &Arc<Site>) -> (Came, Duration) {
-    let began = Instant::now();
-    let mut came = Came::default();
-    let mut streams = Vec::new();
-    let mut dialogs = dialogs(charter, site, None);
-    let mut measure = Measure::new(Arc::clone(charter), Arc::clone(site), None, Depth::Decode);
-    let mut drain = |dialogs: &mut Dialogs, latest: Wall| {
-        while let Some(output) = dialogs.poll() {
-            if let sotto_dialog::Output::Event(event) = &output {
-                for (side, facts) in event.streams().unwrap_or_default().into_iter().enumerate() {
-                    streams.extend(facts.map(|facts| Stream {
-                        call: event.call().0,
-                        side,
-                        codec: format!("{:?}", facts.codec).to_lowercase(),
-                        packets: facts.packets,
-                        lost: facts.lost,
-                        duplicated: facts.duplicated,
-                        jitter_micros: facts.jitter_micros,
-                    }));
-                }
-            }
-            match output {
-                _ if until != Until::Decode => {}
-                sotto_dialog::Output::Event(event) => measure.event(event, day_of(latest.micros)),
-                sotto_dialog::Output::Audio(audio) => measure.audio(&audio),
-            }
-        }
-        while measure.poll().is_some() {}
-    };
-    for mut source in sources {
-        let mut latest = Wall::default();
-        loop {
-            let item = match source.next() {
-                Ok(Next::Item(item)) => item,
-                Ok(Next::End) => break,
-                Ok(_) => continue,
-                Err(error) => {
-                    came.damaged.push(error);
-                    break;
-                }
-            };
-            if until == Until::Capture {
-                continue;
-            }
-            match item {
-                Captured::Datagram(datagram) => {
-                    latest = latest.max(datagram.at);
-                    dialogs.datagram(datagram);
-                }
-                Captured::Segment(segment) => {
-                    latest = latest.max(segment.at);
-                    dialogs.segment(segment);
-                }
-                Captured::Pcm(pcm) => {
-                    latest = latest.max(pcm.at);
-                    dialogs.pcm(pcm);
-                }
-                Captured::Line(pcm) => {
-                    latest = latest.max(pcm.at);
-                    dialogs.line(pcm);
-                }
-            }
-            dialogs.advance(latest);
-            drain(&mut dialogs, latest);
-        }
-        dialogs.finish(latest, EndCause::CaptureEnded);
-        drain(&mut dialogs, latest);
-        came.capture = source.counters();
-    }
-    came.dialog = dialogs.counters();
-    came.measure = measure.counters();
-    came.streams = streams;
-    (came, began.elapsed())
 }
 
 /// A listener that knows the charter's keys, and no others, and the site's agents.

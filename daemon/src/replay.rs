@@ -1,7 +1,6 @@
 //! `sotto replay`: recordings through the very same pipeline, as fast as it goes.
 
 use std::io::IsTerminal as _;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,7 +14,7 @@ use sotto_uplink::{render, render_notice};
 use crate::End;
 use crate::config::Places;
 use crate::events::{Event, say};
-use crate::load::{self, Loaded, Models, entropy};
+use crate::load::{self, Loaded, Models, Scratch, entropy, one_thread_a_model};
 use crate::pipeline::{self, Came, Hearing, Pace, Stream, Until, Vital, wall_millis};
 
 /// Flags of `sotto replay`.
@@ -67,7 +66,7 @@ pub(crate) fn run(places: &Places, arguments: &Arguments) -> Result<(), End> {
     let models = Models::load(places, &loaded)?;
     // The folder of a throw-away spool lives until the end of this function.
     let folder = (!arguments.publish).then(Scratch::new).transpose().map_err(End::no)?;
-    let path = folder.as_ref().map_or_else(|| places.spool.clone(), |folder| folder.0.join("spool.db"));
+    let path = folder.as_ref().map_or_else(|| places.spool.clone(), |folder| folder.path().join("spool.db"));
     let spool = Spool::open(&path, entropy()?).map_err(End::no)?;
     let names = Names::of(&site);
     // Who acknowledged, objected or paused is known where the box is, even if nothing is kept of this run.
@@ -203,40 +202,4 @@ fn progress_bar() -> ProgressBar {
         bar.set_style(style);
     }
     bar
-}
-
-/// The models' libraries read how many threads they may use from the environment alone, when they are first used. Units set it;
-/// here the program starts itself anew with it.
-fn one_thread_a_model() -> Result<(), End> {
-    const VARIABLES: [&str; 2] = ["CANDLE_NUM_THREADS", "RAYON_NUM_THREADS"];
-    if VARIABLES.iter().all(|name| std::env::var_os(name).is_some()) {
-        return Ok(());
-    }
-    let exe = std::env::current_exe().map_err(End::no)?;
-    let mut again = std::process::Command::new(exe);
-    again.args(std::env::args_os().skip(1));
-    for name in VARIABLES {
-        if std::env::var_os(name).is_none() {
-            again.env(name, "1");
-        }
-    }
-    // Comes back only if it failed.
-    Err(End::no(again.exec()))
-}
-
-/// A folder that is removed with everything in it.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> std::io::Result<Self> {
-        let path = std::env::temp_dir().join(format!("sotto-replay-{}", std::process::id()));
-        std::fs::create_dir(&path)?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        drop(std::fs::remove_dir_all(&self.0));
-    }
 }

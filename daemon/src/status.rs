@@ -3,11 +3,13 @@
 use std::io::IsTerminal as _;
 
 use serde_json::json;
+use sotto_measure::Level;
 use sotto_report::Outcome;
 use sotto_spool::View;
 
 use crate::End;
 use crate::config::Places;
+use crate::events::level_text;
 use crate::pipeline::wall_millis;
 
 /// Flags of `sotto status`.
@@ -66,7 +68,10 @@ fn print(coverage: &sotto_report::messages::Coverage, backlog: &sotto_spool::Bac
     if let Some(tap) = tap {
         let gauges = &tap.gauges;
         println!("calls     {} open; {} packets, {} dropped by the kernel; {} s of sound decoded", gauges.calls_open, gauges.packets, gauges.packets_dropped, gauges.audio_s);
-        println!("words     {} turns, {} shed", gauges.turns, gauges.turns_shed);
+        let waits = format!("from a turn's end to its words {:.1} s, 95 % within {:.1} s", gauges.words_p50_ms as f64 / 1_000.0, gauges.words_p95_ms as f64 / 1_000.0);
+        println!("words     {} turns, {} shed, {} waiting; {waits}", gauges.turns, gauges.turns_shed, gauges.turns_waiting);
+        let level = Level::ALL.get(usize::try_from(gauges.shed_level).unwrap_or(usize::MAX)).copied().unwrap_or_default();
+        println!("load      {}; stepped down {} times", paint(level == Level::All, level_text(level)), gauges.shed_steps());
     }
     println!("backlog   {} waiting, oldest {} s; {} acknowledged", paint(backlog.oldest_ms < 300_000, &backlog.waiting.to_string()), backlog.oldest_ms / 1_000, backlog.acked);
     println!("kept back {} dead letters, {} invalid, {} expired unsent", backlog.dead_letters, backlog.invalid, coverage.expired_unacked);

@@ -11,7 +11,7 @@ use sotto_spool::{Rights, Spool};
 use crate::End;
 use crate::config::Places;
 use crate::events::{Event, say};
-use crate::load::{self, Loaded, Models, entropy};
+use crate::load::{self, Loaded, Models, entropy, one_thread_a_model};
 use crate::notify::{self, Watchdog};
 use crate::pipeline::{self, Hearing, Pace, Recording, Vital};
 
@@ -48,6 +48,7 @@ pub(crate) fn run(places: &Places) -> Result<(), End> {
 
 /// Hears a live source until it is told to stop; `open` opens it when the models are loaded and the spool is there.
 pub(crate) fn hear(places: &Places, loaded: &Loaded, open: impl FnOnce() -> Result<(Box<dyn Source>, Option<Recording>), End>) -> Result<(), End> {
+    one_thread_a_model()?;
     if let Some(unsigned) = &loaded.unsigned {
         say(&Event::CharterUnsigned(*unsigned));
     }

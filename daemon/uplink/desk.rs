@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use sotto_charter::Names;
-use sotto_report::messages::{Birth, Coverage, Health, State, Status, Withdrawn};
+use sotto_report::messages::{Birth, Coverage, Event as Change, EventKind, Gauges, Health, State, Status, Withdrawn};
 use sotto_report::{Fingerprint, Millis};
 use sotto_spool::{DeadLetter, Entry, Spool, SpoolError};
 use tokio::time::Instant;
@@ -30,6 +30,9 @@ const WITHDRAWALS_EVERY_MS: u64 = 1_000;
 
 /// A tombstone that nobody has heard is said again after this.
 const UNHEARD_MS: u64 = 10_000;
+
+/// How often what the tap leaves out is looked at.
+const SHEDDING_EVERY_MS: u64 = 1_000;
 
 const EXPIRE_EVERY_MS: u64 = 60_000;
 
@@ -59,6 +62,9 @@ pub(crate) struct Desk<Clock, Events> {
     /// Answers other than success, to be told and counted together.
     kept: Vec<(Answer, u64)>,
     published_coverage: Option<Coverage>,
+    /// What the tap said of its shedding when it was last told, or first seen.
+    told_shedding: Option<Gauges>,
+    next_shedding_ms: u64,
     next_health_ms: u64,
     next_coverage_ms: u64,
     next_withdrawal_ms: u64,
@@ -110,6 +116,8 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
             kept_back: Vec::new(),
             kept: Vec::new(),
             published_coverage: None,
+            told_shedding: None,
+            next_shedding_ms: 0,
             next_health_ms: 0,
             next_coverage_ms: 0,
             next_withdrawal_ms: 0,
@@ -244,6 +252,18 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
             }
             self.withdrawing.count(&mut self.counting)?;
         }
+        if now_ms >= self.next_shedding_ms && self.is_connected() {
+            self.next_shedding_ms = now_ms + SHEDDING_EVERY_MS;
+            if let Some(tap) = self.spool.tap_gauges()? {
+                // A tap that leaves nothing out, and never did, is no news; nor is one that began anew.
+                let told = self.told_shedding.unwrap_or_default();
+                if tap.gauges.shed_level != told.shed_level || tap.gauges.shed_steps() > told.shed_steps() {
+                    self.courier.announce(Message::Event);
+                } else {
+                    self.told_shedding = Some(tap.gauges);
+                }
+            }
+        }
         if now_ms >= self.next_coverage_ms && self.is_connected() {
             self.next_coverage_ms = now_ms + COVERAGE_EVERY_MS;
             if self.published_coverage != Some(self.coverage()?) {
@@ -342,6 +362,14 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
             }
             Message::Notice if self.config.told.notice.is_empty() => return Ok(None),
             Message::Notice => render_charter(&self.config.told.notice, self.config.charter, ts_ms, about),
+            Message::Event => {
+                let gauges = self.spool.tap_gauges()?.map(|tap| tap.gauges).unwrap_or_default();
+                let shed_level_before = self.told_shedding.map_or(0, |told| told.shed_level);
+                self.told_shedding = Some(gauges);
+                let (topic, payload) = render_notice(&Change { ts_ms, event: EventKind::Shedding, shed_level: gauges.shed_level, shed_level_before }, about);
+                // News of the moment: a dashboard keeps it, a broker need not.
+                return Ok(Some(Letter { topic, payload, is_retained: false, expires_s: None }));
+            }
             Message::CallScore => return Ok(None),
         };
         let letter = Letter { topic, payload, is_retained: message != Message::CallWithdrawn, expires_s };

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 use sotto_charter::Names;
-use sotto_report::messages::{Birth, Coverage, Health, Status, Withdrawn};
+use sotto_report::messages::{Birth, Coverage, Event, Health, Status, Withdrawn};
 use sotto_report::{Fingerprint, Id, Millis, Score};
 
 use crate::topic::is_name;
@@ -28,7 +28,7 @@ pub fn has_names(score: &Score, names: &Names) -> bool {
     [(score.team, &names.teams), (score.line, &names.lines)].into_iter().all(|(id, list)| id.is_none_or(|id| name_of(id, list).is_some()))
 }
 
-/// A status, birth, health or coverage as topic and payload.
+/// A status, birth, health, coverage or event as topic and payload.
 #[must_use]
 pub fn render_notice(notice: &impl Notice, about: &About) -> (String, String) {
     finish(notice.message(), flat(notice), about)
@@ -67,7 +67,7 @@ macro_rules! notices {
     )*};
 }
 
-notices!(Status, Birth, Health, Coverage);
+notices!(Status, Birth, Health, Coverage, Event);
 
 fn name_of(id: Id, list: &[String]) -> Option<&str> {
     list.get(usize::from(id.0)).map(String::as_str).filter(|name| is_name(name))

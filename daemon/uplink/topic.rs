@@ -20,6 +20,8 @@ pub enum Message {
     Health,
     /// The ledger.
     Coverage,
+    /// Something changed that explains a change in the numbers.
+    Event,
     /// One call's score.
     CallScore,
     /// A score must go wherever it is.
@@ -30,8 +32,8 @@ pub enum Message {
 
 impl Message {
     /// Every kind.
-    pub const ALL: [Self; 7] =
-        [Self::Status, Self::Birth, Self::Health, Self::Coverage, Self::CallScore, Self::CallWithdrawn, Self::Notice];
+    pub const ALL: [Self; 8] =
+        [Self::Status, Self::Birth, Self::Health, Self::Coverage, Self::Event, Self::CallScore, Self::CallWithdrawn, Self::Notice];
 
     /// What its topic ends with.
     #[must_use]
@@ -41,6 +43,7 @@ impl Message {
             Self::Birth => "birth",
             Self::Health => "health",
             Self::Coverage => "coverage",
+            Self::Event => "event",
             Self::CallScore => "call/score",
             Self::CallWithdrawn => "call/withdrawn",
             Self::Notice => "notice",

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sotto_charter::{Charter, Names, Site as Rules};
-use sotto_private::{Consent, EndCause, Estimate, Findings, Label, LegTalk, Origin, StreamFacts, TalkBalance, Wall};
+use sotto_private::{Consent, EndCause, Estimate, Findings, Label, LegTalk, Level, Origin, StreamFacts, TalkBalance, Wall};
 use sotto_redact::{Terms, gate, opening};
 use sotto_report::messages::Coverage;
 use sotto_report::{CallId, Fingerprint, Outcome};
@@ -143,6 +143,7 @@ fn findings(began: Wall, ended: Wall) -> Findings {
         scored_fraction: 1.0,
         unpaused: 1.0,
         agent: None,
+        level: Level::All,
         talk: Some(TalkBalance { legs: [talk.clone(), talk], longest_monologue_agent_ms: Ok(Estimate { value: 9_000.0, plus_minus: 300.0 }), confidence: 0.9 }),
         interruptions: None,
         silence: None,

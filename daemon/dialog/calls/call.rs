@@ -177,8 +177,8 @@ impl CallState {
         self.ending.filter(|_| !open).map(|(cause, at)| (at, cause))
     }
 
-    /// When and why it is over for want of anything happening.
-    pub(super) fn overdue(&self, now: Wall, limits: &Limits) -> Option<(Wall, EndCause)> {
+    /// When and why it is over for want of anything happening. Up to `deaf_until` nobody listened, so that silence says nothing.
+    pub(super) fn overdue(&self, now: Wall, deaf_until: Option<Wall>, limits: &Limits) -> Option<(Wall, EndCause)> {
         if self.answered.is_none() {
             let over = self.offered.plus(limits.unanswered_micros);
             if let Some((at, cause)) = self.foregone() {
@@ -187,7 +187,8 @@ impl CallState {
             let (at, cause) = self.ending.map_or((over, EndCause::SilenceTimeout), |(cause, at)| (at, cause));
             return (now >= over).then_some((at, cause));
         }
-        let (end, limit) = match self.last_sound() {
+        let sound = self.last_sound().map(|sound| deaf_until.map_or(sound, |deaf| deaf.max(sound)));
+        let (end, limit) = match sound {
             None => (self.signalled, limits.signalling_only_micros),
             Some(sound) if self.held => (sound, limits.held_call_micros),
             Some(sound) => (sound, limits.silence_micros),
@@ -195,7 +196,8 @@ impl CallState {
         // A session that nobody refreshed is over (RFC 4028 section 10), unless it is still heard: then the refresh was missed here.
         let expired = self.expires.is_some_and(|expires| now.since(expires) >= limits.transaction_micros);
         let limit = if expired { limit.min(limits.silence_micros) } else { limit };
-        (now.since(self.last()) >= limit).then_some((end, EndCause::SilenceTimeout))
+        let last = sound.map_or(self.signalled, |sound| sound.max(self.signalled));
+        (now.since(last) >= limit).then_some((end, EndCause::SilenceTimeout))
     }
 
     /// An address that the dialog's signalling comes from, goes to or names.

@@ -283,6 +283,28 @@ fn calls_that_fall_silent_end_where_they_did() {
 }
 
 #[test]
+fn a_box_that_cannot_keep_up_follows_calls_by_their_signalling_alone() {
+    let mut tap = Tap::new();
+    tap.call().talk(50);
+    tap.dialogs.be_deaf(true);
+    tap.talk(50).wait(600 * SECOND);
+    assert_eq!((tap.counters().calls_open, tap.counters().media_shed, tap.counters().rtp_packets), (1, 100, 100));
+    tap.sip(&request("BYE", 2, true)).wait(3 * SECOND);
+    assert_eq!(tap.story(), ["offered 0.0 ringing 0.1 answered 0.5 HungUp 602.5"]);
+
+    // Once it listens again, silence counts again, and from then on.
+    let mut tap = Tap::new();
+    tap.call().talk(50);
+    tap.dialogs.be_deaf(true);
+    tap.wait(600 * SECOND);
+    tap.dialogs.be_deaf(false);
+    tap.wait(119 * SECOND);
+    assert_eq!(tap.counters().calls_open, 1);
+    tap.wait(3 * SECOND);
+    assert_eq!(tap.counters().calls_open, 0);
+}
+
+#[test]
 fn a_call_that_nobody_answers_is_given_up() {
     let mut tap = Tap::new();
     let invite = request("INVITE", 1, false);

@@ -48,6 +48,11 @@ fn run(calling: &str, called: &str) -> (Measure, Findings) {
 
 /// The same; before each packet (20 ms), `event` may say what happens.
 fn run_with(calling: &str, called: &str, event: impl Fn(i64) -> Option<CallEvent>) -> (Measure, Findings) {
+    run_under(calling, called, event, |_| None)
+}
+
+/// The same; before each packet, `level` may say what is left out from then on.
+fn run_under(calling: &str, called: &str, event: impl Fn(i64) -> Option<CallEvent>, level: impl Fn(i64) -> Option<Level>) -> (Measure, Findings) {
     let site = Site::new(&[("sip:1???@*".into(), "billing".into())], &[]).unwrap();
     let charter = Charter::parse(CHARTER).unwrap();
     let mut measure = Measure::new(Arc::new(charter), Arc::new(site), None, Depth::Full);
@@ -67,6 +72,9 @@ fn played(measure: &mut Measure, calling: &str, called: &str, event: impl Fn(i64
     for packet in 0..50 {
         if let Some(event) = event(packet) {
             measure.event(event, today);
+        }
+        if let Some(level) = level(packet) {
+            measure.shed_to(level, at(1_000 + packet * 20));
         }
         for side in Side::BOTH {
             measure.audio(&Audio::new(CALL, side, 1, at(1_000 + packet * 20), Encoding::Pcmu, vec![0xff; 160]));
@@ -140,6 +148,32 @@ fn nothing_is_decoded_in_a_pause() {
     assert_eq!((measure.counters().frames_decoded, measure.counters().frames_dropped), (80, 20));
     assert_eq!(findings.consent, Consent::Given);
     assert!((findings.scored_fraction - 0.8).abs() < 1e-9);
+}
+
+#[test]
+fn what_the_box_left_out_is_said_and_not_decoded() {
+    let under = |level: fn(i64) -> Option<Level>| run_under("555123", "1001", |_| None, level);
+    // For a tenth of the call: the numbers hold, and say so.
+    let (measure, findings) = under(|packet| match packet {
+        20 => Some(Level::RtpStatistics),
+        25 => Some(Level::VoiceActivity),
+        _ => None,
+    });
+    assert_eq!((measure.counters().frames_decoded, measure.counters().frames_shed), (90, 10));
+    assert_eq!(findings.level, Level::RtpStatistics);
+    assert!((findings.scored_fraction - 0.9).abs() < 1e-9, "{}", findings.scored_fraction);
+    assert!(findings.talk.unwrap().legs[0].talk_time_ms.is_ok());
+    // For half of it: they would mislead.
+    let (_, findings) = under(|packet| (packet == 25).then_some(Level::Signalling));
+    assert!((findings.scored_fraction - 0.5).abs() < 1e-9, "{}", findings.scored_fraction);
+    assert_eq!(findings.talk.unwrap().legs[0].talk_time_ms, Err(Reason::Shed));
+    assert_eq!(findings.quality[0], Err(Reason::Shed), "what was not looked at is not lost");
+    // From before it began.
+    let (measure, findings) = under(|packet| (packet == 0).then_some(Level::RtpStatistics));
+    assert_eq!((measure.counters().frames_decoded, findings.scored_fraction, findings.consent), (0, 0.0, Consent::Given));
+    // A level that leaves sound alone costs no more than words.
+    let (measure, findings) = under(|packet| (packet == 0).then_some(Level::VoiceActivity));
+    assert_eq!((measure.counters().frames_decoded, findings.scored_fraction, findings.level), (100, 1.0, Level::VoiceActivity));
 }
 
 fn known(number: &str) -> Party {

@@ -54,6 +54,7 @@ fn findings() -> Findings {
         scored_fraction: 1.0,
         unpaused: 1.0,
         agent: None,
+        level: Level::All,
         talk: Some(TalkBalance {
             legs: [talk, LegTalk { talk_time_ms: Err(Reason::OneLegged), talk_speed_wpm: Err(Reason::OneLegged) }],
             longest_monologue_agent_ms: Err(Reason::OneLegged),
@@ -124,6 +125,18 @@ fn of_sound_without_signalling_only_what_is_known_is_said() {
     let values = [Field::RingMs, Field::HoldMs, Field::HoldCount].map(|field| score.value(field));
     assert_eq!((values, score.direction), ([None; 3], None));
     assert_eq!(score.value(Field::CallDurationMs), Some(60_000.0));
+}
+
+#[test]
+fn a_score_says_what_was_left_out_and_a_call_of_which_all_was_is_shed() {
+    let closing = sealed(&Findings { level: Level::SampledCalls, ..findings() });
+    assert_eq!((closing.outcome, closing.score.unwrap().value(Field::ShedLevel)), (Outcome::Scored, Some(2.0)));
+    let closing = sealed(&Findings { level: Level::RtpStatistics, scored_fraction: 0.0, ..findings() });
+    assert_eq!((closing.outcome, closing.score.unwrap().value(Field::ShedLevel)), (Outcome::Shed, Some(4.0)));
+    let closing = sealed(&Findings { level: Level::RtpStatistics, scored_fraction: 0.5, ..findings() });
+    assert_eq!(closing.outcome, Outcome::Scored);
+    let closing = sealed(&Findings { level: Level::Signalling, scored_fraction: 0.0, consent: Consent::Unknown, ..findings() });
+    assert_eq!(closing.outcome, Outcome::SignallingOnly, "it would not have been decoded at any level");
 }
 
 #[test]
