@@ -53,25 +53,8 @@ pack = "en"
 source = "mirror"
 interface = "tap0"
 TOML
-cat >"$folder/charter.toml" <<'TOML'
-version = "1"
-profile = "uk"
-kpis = ["talk_balance", "interruptions", "silence", "keywords"]
-detail = ["talk_balance"]
-[[consent]]
-match = "*"
-customer = "notice"
-notice = "N-1"
-agent = "agreement"
-[retention]
-scores_days = 7
-[[category]]
-name = "refund"
-phrases = ["refund", "money back"]
-TOML
-for metric in talk_balance interruptions silence keywords; do
-    printf '[[purpose]]\nmetric = "%s"\nwhy = "See where people wait"\nbasis = "legitimate interest"\nreview_by = "2099-01-01"\n' $metric >>"$folder/charter.toml"
-done
+# Everything on.
+cp daemon/src/bench/charter.toml "$folder/charter.toml"
 own() {
     "$sotto" --config "$folder/sotto.toml" --charter "$folder/charter.toml" --spool "$folder/spool.db" --models target/models "$@"
 }

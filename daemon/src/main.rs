@@ -4,6 +4,7 @@
 
 mod acl;
 mod audit;
+mod bench;
 mod charter;
 mod check;
 mod config;
@@ -15,6 +16,7 @@ mod load;
 mod notice;
 mod notify;
 mod pipeline;
+mod pressure;
 mod replay;
 mod siprec;
 mod status;
@@ -69,6 +71,8 @@ enum Command {
     Acl(acl::Arguments),
     /// What another charter would change, for whom.
     Charter(charter::Arguments),
+    /// How many calls at once this box can carry.
+    Bench(bench::Arguments),
     /// One screen of truth: calls by outcome, what waits, how old the numbers are.
     Status(status::Arguments),
 }
@@ -91,6 +95,7 @@ fn main() -> ExitCode {
         Command::Egress(arguments) => egress::run(&places, &arguments),
         Command::Acl(arguments) => acl::run(&places, &arguments),
         Command::Charter(arguments) => charter::run(&arguments),
+        Command::Bench(arguments) => bench::run(&places, &arguments),
         Command::Status(arguments) => status::run(&places, &arguments),
     };
     let (why, code) = match end {
