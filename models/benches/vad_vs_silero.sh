@@ -15,8 +15,9 @@ venv=${SOTTO_VAD_VENV:-$root/target/bench/vad}
 if [ ! -x "$venv/bin/python" ]; then
     mkdir -p "$root/target/bench"
     python3 -m venv "$venv"
-    # torch without CUDA is a tenth of the size; it, the package and its audio reader must be of one age.
-    "$venv/bin/python" -m pip install --quiet --extra-index-url https://download.pytorch.org/whl/cpu silero-vad==6.2.3 onnxruntime numpy || exit 1
+    # The package's networks are run by onnxruntime, as its own wrapper does; torch, which it also asks for, is not needed for that.
+    "$venv/bin/python" -m pip install --quiet --no-deps silero-vad==6.2.3
+    "$venv/bin/python" -m pip install --quiet onnxruntime numpy
 fi
 sh "$root/models/convert/build_pack.sh" en
 cd "$root"
