@@ -68,6 +68,7 @@ impl Recorder {
                     self.spool.close(&gate(&findings, id, terms), self.names, at(now).millis()).unwrap();
                     self.ended += 1;
                 }
+                Output::Decided(..) => {}
                 Output::Turn(_) => unreachable!("there is no detector"),
             }
         }
