@@ -56,13 +56,23 @@ fn run_under(calling: &str, called: &str, event: impl Fn(i64) -> Option<CallEven
     let site = Site::new(&[("sip:1???@*".into(), "billing".into())], &[]).unwrap();
     let charter = Charter::parse(CHARTER).unwrap();
     let mut measure = Measure::new(Arc::new(charter), Arc::new(site), None, Depth::Full);
-    let outputs = played(&mut measure, calling, called, event);
+    let outputs = played_under(&mut measure, calling, called, event, level);
     let findings = outputs.into_iter().find_map(|output| if let Output::Findings(found) = output { Some(*found) } else { None });
     (measure, findings.unwrap())
 }
 
 /// All that comes of one call.
 fn played(measure: &mut Measure, calling: &str, called: &str, event: impl Fn(i64) -> Option<CallEvent>) -> Vec<Output> {
+    played_under(measure, calling, called, event, |_| None)
+}
+
+fn played_under(
+    measure: &mut Measure,
+    calling: &str,
+    called: &str,
+    event: impl Fn(i64) -> Option<CallEvent>,
+    level: impl Fn(i64) -> Option<Level>,
+) -> Vec<Output> {
     let today = Date::constant(2026, 11, 23);
     let party = |number: &str| if number.is_empty() { Party::unnamed() } else { Party::new(&format!("sip:{number}@pbx.example"), None, number) };
     let origin = if calling.is_empty() { Origin::Recording } else { Origin::Invite };
