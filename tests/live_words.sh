@@ -125,10 +125,11 @@ sleep 8
 kill "$watcher" 2>/dev/null || true
 peak=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$tap/status")
 cat /proc/"$tap"/task/*/stat >"$folder/threads"
-own status --json >"$folder/status" || true
 kill "$tap"
 wait "$tap" || true
 tap=
+# Its last numbers are written as it stops.
+own status --json >"$folder/status" || true
 python3 - "$folder" "$calls" "$seconds" "$idle" "$peak" <<'PY'
 import json, os, re, sqlite3, sys
 
