@@ -11,8 +11,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::embed::Embedder;
 use crate::error::ModelError;
 use crate::gguf::Tensors;
+use crate::pii::Finder;
+use crate::sentiment::Sentiment;
 use crate::vad::Vad;
 use crate::whisper::Whisper;
 
@@ -43,7 +46,7 @@ pub struct Manifest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ManifestFile {
-    /// Which model it is: `whisper` or `vad`.
+    /// Which model it is: `whisper`, `vad`, `pii`, `embed` or `sentiment`.
     pub job: String,
     /// Its plain name in the pack's folder.
     pub name: String,
@@ -135,6 +138,33 @@ impl Pack {
         self.load("whisper", Whisper::load)
     }
 
+    /// What finds, in what was said, what identifies somebody.
+    ///
+    /// # Errors
+    ///
+    /// The pack has none, or its tensors are not Rampart's.
+    pub fn pii(&self) -> Result<Finder, PackError> {
+        self.load("pii", Finder::load)
+    }
+
+    /// What gives a sentence's meaning.
+    ///
+    /// # Errors
+    ///
+    /// The pack has none, or its tensors are not MiniLM's.
+    pub fn embedder(&self) -> Result<Embedder, PackError> {
+        self.load("embed", Embedder::load)
+    }
+
+    /// What gives a turn's sentiment.
+    ///
+    /// # Errors
+    ///
+    /// The pack has none, or its tensors are not those of our model.
+    pub fn sentiment(&self) -> Result<Sentiment, PackError> {
+        self.load("sentiment", Sentiment::load)
+    }
+
     fn load<T>(
         &self,
         job: &'static str,
@@ -206,7 +236,7 @@ pub enum PackError {
     NoModel {
         /// The pack's folder.
         directory: PathBuf,
-        /// `whisper` or `vad`.
+        /// As in [`ManifestFile::job`].
         job: &'static str,
     },
     /// A file is what the manifest says, and still no model of ours.

@@ -66,7 +66,7 @@ impl Group {
     /// number that does not come.
     #[must_use]
     pub const fn is_built(self) -> bool {
-        matches!(self, Self::TalkBalance | Self::Interruptions | Self::Silence | Self::Keywords)
+        !matches!(self, Self::ToneCustomer | Self::DeliveryAgent)
     }
 
     /// Whether it says of a person how long or how fast: talk time and pace. Silence is a property of the call, not of a person.
@@ -110,13 +110,30 @@ pub enum Heard {
     Either,
 }
 
+/// How near what was heard must be to a phrase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nearness {
+    /// The same words, whatever their case and punctuation.
+    Exact,
+    /// The same words in any inflection: "cancel" hears "cancelled".
+    Inflected,
+    /// Words that sound alike as well: what a recogniser writes for a name that it does not know.
+    Sound,
+}
+
 /// A list of the site: its name stays in the charter, only its number leaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Category {
     /// The site's name for it.
     pub name: String,
-    /// Words or phrases, matched exactly but for case and punctuation.
+    /// Words or phrases, compared as `nearness` says. May be empty where there is `like`.
     pub phrases: Vec<String>,
+    /// How phrases are compared.
+    pub nearness: Nearness,
+    /// Sentences: whatever means nearly the same is heard.
+    pub like: Vec<String>,
+    /// Sentences that sound like those and mean something else.
+    pub unlike: Vec<String>,
     /// Whose words count.
     pub heard: Heard,
 }
@@ -212,6 +229,12 @@ impl Charter {
     pub fn needs_words(&self) -> bool {
         self.kpis.iter().any(|group| group.needs_words())
             || (self.names(Group::TalkBalance) && self.has_detail(Group::TalkBalance))
+    }
+
+    /// Whether a list is heard by what was meant: then the model of meanings is loaded.
+    #[must_use]
+    pub fn needs_meanings(&self) -> bool {
+        self.names(Group::Keywords) && self.categories.iter().any(|category| !category.like.is_empty())
     }
 
     /// Whether anything agreed needs the sound at all.

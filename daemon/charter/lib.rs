@@ -10,6 +10,7 @@ pub mod approval;
 mod consent;
 pub mod diff;
 mod error;
+mod forbidden;
 mod glob;
 mod law;
 pub mod notice;
@@ -20,7 +21,7 @@ mod register;
 mod site;
 pub mod thresholds;
 
-pub use agreement::{Category, Charter, Date, Group, Heard, Keys, Purpose, day_of};
+pub use agreement::{Category, Charter, Date, Group, Heard, Keys, Nearness, Purpose, day_of};
 pub use consent::{AgentBasis, Between, ConsentRule, Consenting, CustomerBasis, Decision, News, Standing, Why};
 pub use error::CharterError;
 pub use glob::Glob;

@@ -8,8 +8,9 @@ use std::ops::Range;
 use sha2::{Digest, Sha256};
 use toml::Spanned;
 
-use crate::agreement::{Category, Charter, Group, Heard, Keys, Purpose};
+use crate::agreement::{Category, Charter, Group, Heard, Keys, Nearness, Purpose};
 use crate::consent::{AgentBasis, ConsentRule, CustomerBasis};
+use crate::forbidden::subject_of;
 use crate::people::{Language, Retention, Step};
 use crate::profile::Profile;
 use crate::{CharterError, Glob, law};
@@ -18,6 +19,7 @@ use text::{CategoryText, ConsentText, KeysText, RetentionText, StepText, Text};
 const MOST_CATEGORIES: usize = 30;
 const MOST_STEPS: usize = 20;
 const MOST_PHRASES: usize = 200;
+const MOST_SENTENCES: usize = 40;
 const MOST_CONSENT_RULES: usize = 1_000;
 const MOST_KEYS: usize = 8;
 /// Of patterns, names, audiences and the like.
@@ -257,6 +259,21 @@ impl Lines<'_> {
         Ok(phrases.clone())
     }
 
+    /// Phrases or sentences of a category; none where the key is absent.
+    fn list(&self, key: &str, list: Option<&Spanned<Vec<String>>>, most: usize) -> Result<Vec<String>, CharterError> {
+        let Some(list) = list else { return Ok(Vec::new()) };
+        let phrases = list.as_ref();
+        if phrases.is_empty() || phrases.len() > most || phrases.iter().any(|phrase| !phrase.chars().any(char::is_alphanumeric)) {
+            let what = format!("`{key}` must hold 1 to {most} phrases, each with a letter or digit");
+            return Err(self.error(list.span(), what, FORMAT));
+        }
+        if let Some(subject) = phrases.iter().find_map(|phrase| subject_of(phrase)) {
+            let what = format!("`{key}` aims at {subject}: no list may");
+            return Err(self.error(list.span(), what, "GDPR Art. 9: special categories"));
+        }
+        Ok(phrases.clone())
+    }
+
     fn heard(&self, text: Option<&Spanned<String>>, usual: Heard) -> Result<Heard, CharterError> {
         text.map_or(Ok(usual), |heard| self.choice(heard, "heard", &[("agent", Heard::Agent), ("customer", Heard::Customer), ("either", Heard::Either)]))
     }
@@ -271,7 +288,16 @@ impl Lines<'_> {
             if categories.iter().any(|category| category.name == name) {
                 return Err(self.error(text.name.span(), "a second category of this name", FORMAT));
             }
-            categories.push(Category { name, phrases: self.phrases(&text.phrases)?, heard: self.heard(text.heard.as_ref(), Heard::Either)? });
+            let [phrases, like, unlike] = [("phrases", &text.phrases, MOST_PHRASES), ("like", &text.like, MOST_SENTENCES), ("unlike", &text.unlike, MOST_SENTENCES)]
+                .map(|(key, list, most)| self.list(key, list.as_ref(), most));
+            let (phrases, like, unlike) = (phrases?, like?, unlike?);
+            if phrases.is_empty() && like.is_empty() {
+                return Err(self.error(text.name.span(), "neither `phrases` nor `like`: nothing could be heard", FORMAT));
+            }
+            let nearness = text.nearness.as_ref().map_or(Ok(Nearness::Exact), |nearness| {
+                self.choice(nearness, "nearness", &[("exact", Nearness::Exact), ("inflected", Nearness::Inflected), ("sound", Nearness::Sound)])
+            })?;
+            categories.push(Category { name, phrases, nearness, like, unlike, heard: self.heard(text.heard.as_ref(), Heard::Either)? });
         }
         Ok(categories)
     }

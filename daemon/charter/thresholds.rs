@@ -32,8 +32,11 @@ pub const LOSS_PERCENT: u32 = 20;
 /// number is made of the sound.
 pub const HEARD_PERCENT: u32 = 50;
 
+/// A sentiment that may be further off than this, in tenths of a point, is not published.
+pub const SENTIMENT_PLUS_MINUS_TENTHS: u32 = 25;
+
 /// Every threshold, with its name in the schema, its unit and its meaning.
-pub const ALL: [(&str, u32, &str, &str); 10] = [
+pub const ALL: [(&str, u32, &str, &str); 11] = [
     ("bridge_ms", BRIDGE_MS, "ms", "pauses shorter than this, within one leg, count as talk"),
     ("non_talk_gap_ms", NON_TALK_GAP_MS, "ms", "gaps longer than this, in which neither leg talks, count as non-talk time"),
     ("backchannel_ms", BACKCHANNEL_MS, "ms", "speech shorter than this, begun while the other talks, is no interruption"),
@@ -42,6 +45,7 @@ pub const ALL: [(&str, u32, &str, &str); 10] = [
     ("interruption_jitter_ms", INTERRUPTION_JITTER_MS, "ms", "above this jitter of either leg interruptions are not counted"),
     ("words_probability_percent", WORDS_PROBABILITY_PERCENT, "%", "below this mean word probability no number is made of a leg's words"),
     ("least_words", LEAST_WORDS, "words", "with fewer words no number is made of a leg's words"),
+    ("sentiment_plus_minus_tenths", SENTIMENT_PLUS_MINUS_TENTHS, "0.1 points", "a sentiment that may be further off than this is not published"),
     ("loss_percent", LOSS_PERCENT, "%", "above this share of lost packets no talk time is given"),
     ("heard_percent", HEARD_PERCENT, "%", "where pauses, or consent that came late, leave less than this share of the call, no number is made of the sound"),
 ];

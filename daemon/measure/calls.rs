@@ -17,6 +17,7 @@ use crate::evaluate::{Heard, sides, unlabelled};
 use crate::hearing::{Hearing, Speech};
 use crate::leg::Leg;
 use crate::quality;
+use crate::read::Wanted;
 use crate::words::{Answer, Job};
 
 mod consent;
@@ -91,7 +92,7 @@ impl Measure {
     #[must_use]
     pub fn new(charter: Arc<Charter>, site: Arc<Site>, vad: Option<Vad>, depth: Depth) -> Self {
         Self {
-            lists: Lists::new(&charter),
+            lists: Lists::new(&charter.categories),
             charter,
             site,
             register: Arc::new(Register::default()),
@@ -228,7 +229,7 @@ impl Measure {
             state.turns_out = state.turns_out.saturating_sub(1);
             if let Some(hearing) = &mut state.hearing {
                 match &words {
-                    Some(words) => hearing.hear(words, &self.lists),
+                    Some((words, reading)) => hearing.hear(words, reading, &self.lists),
                     None => hearing.speech[side.index()].turns_shed += 1,
                 }
             }
@@ -291,8 +292,9 @@ impl Measure {
         if let Some(state) = self.calls.get_mut(&call) {
             state.turns_out += turns.len();
             self.counters.turns += turns.len() as u64;
+            let wanted = Side::BOTH.map(|side| state.wanted(side, &self.charter));
             let customer = (state.label != Label::Unlabelled).then(|| sides(state.label)[1]);
-            self.outputs.extend(turns.into_iter().map(|turn| Output::Turn(Job { is_customer: customer == Some(turn.side), turn })));
+            self.outputs.extend(turns.into_iter().map(|turn| Output::Turn(Job { is_customer: customer == Some(turn.side), wanted: wanted[turn.side.index()], turn })));
         }
     }
 
@@ -401,6 +403,14 @@ impl State {
         }
     }
 
+    /// What is read of a side's words: the customer's feelings and nobody else's, and of a call in one channel nothing, since it might
+    /// be the agent's.
+    fn wanted(&self, side: Side, charter: &Charter) -> Wanted {
+        let wants = |group: Group| !self.is_mixed && charter.is_active(group, self.today);
+        let is_customer = self.label != Label::Unlabelled && sides(self.label)[1] == side;
+        Wanted { sentiment: is_customer && wants(Group::SentimentCustomer), resolution: wants(Group::Resolution), topics: wants(Group::Keywords) }
+    }
+
     fn hold(&mut self, at: Wall) {
         if self.answered.is_some() && self.held_since.is_none() {
             self.held_since = Some(at);
@@ -459,7 +469,7 @@ impl State {
         self.ended = Some((at, cause, streams));
     }
 
-    fn findings(self, call: Call, charter: &Charter, register: &Register, lists: &Lists) -> Option<Findings> {
+    fn findings(mut self, call: Call, charter: &Charter, register: &Register, lists: &Lists) -> Option<Findings> {
         let (ended, cause, streams) = self.ended?;
         let hold_micros = self.holds.iter().map(|(from, to)| to.since(*from)).sum();
         let sides = sides(self.label);
@@ -498,8 +508,14 @@ impl State {
             interruptions: None,
             silence: None,
             keywords: None,
+            sentiment: None,
+            resolution: None,
+            sensitive: None,
         };
         let Some(answered) = self.answered.filter(|_| !matches!(findings.consent, Consent::Excluded | Consent::NotSampled)) else { return Some(findings) };
+        if let Some(hearing) = &mut self.hearing {
+            hearing.speech.iter_mut().for_each(|speech| speech.sensitive.close());
+        }
         let call = Heard {
             duration: ended.since(answered) / 1_000,
             holds: self.holds.iter().map(|(from, to)| (from.since(answered) / 1_000, to.since(answered) / 1_000)).collect(),
@@ -532,6 +548,9 @@ impl State {
         findings.interruptions = group(Group::Interruptions).map(|blocked| call.interruptions(sides, self.label, blocked));
         findings.silence = group(Group::Silence).map(|blocked| call.silence(blocked));
         findings.keywords = group(Group::Keywords).map(|blocked| call.keywords(lists, self.label, blocked));
+        findings.sentiment = group(Group::SentimentCustomer).map(|blocked| call.sentiment(sides[1], self.label, blocked));
+        findings.resolution = group(Group::Resolution).map(|blocked| call.resolution(blocked));
+        findings.sensitive = group(Group::Sensitive).map(|blocked| call.sensitive(blocked));
         Some(findings)
     }
 }

@@ -3,13 +3,17 @@
 use sotto_charter::Group;
 use sotto_charter::thresholds::{INTERRUPTION_JITTER_MS, LEAST_WORDS, LOSS_PERCENT, WORDS_PROBABILITY_PERCENT};
 use sotto_private::{
-    CATEGORIES, Estimate, Interruptions, Keywords, Label, LegTalk, Measured, Reason, Side, Silence, StreamFacts, TalkBalance,
+    CATEGORIES, Estimate, Interruptions, Keywords, Label, LegTalk, Measured, Reason, Resolution, Sensitive, Sentiment, Side, Silence, StreamFacts,
+    TalkBalance,
 };
 
+use crate::blank::Counts;
 use crate::categories::Lists;
 use crate::hearing::{Hearing, Speech};
 use crate::leg::Leg;
 use crate::metrics::{self, Span};
+use crate::resolution::Matter;
+use crate::sentiment::Feelings;
 use crate::turns::Talk;
 
 /// A call that was answered, at its end.
@@ -158,6 +162,51 @@ impl Heard<'_> {
         Keywords { categories, confidence: confidence::KEYWORDS }
     }
 
+    pub(crate) fn sentiment(&self, customer: Side, label: Label, blocked: Option<Reason>) -> Sentiment {
+        let labelled = (label == Label::Unlabelled).then(|| unlabelled(&self.streams));
+        let blocked = blocked.or(labelled).or_else(|| self.why_not(customer)).or_else(|| match self.hearing {
+            Some(hearing) => self.words_are_sure(&hearing.speech[customer.index()]).err(),
+            None => Some(Reason::Consent),
+        });
+        let nothing = Feelings::default();
+        let feelings = self.hearing.map_or(&nothing, |hearing| &hearing.speech[customer.index()].feelings);
+        feelings.sentiment(blocked)
+    }
+
+    /// Both legs tell: the agent says what was done, the customer whether it helped.
+    pub(crate) fn resolution(&self, blocked: Option<Reason>) -> Resolution {
+        let blocked = blocked.or_else(|| self.why_not_both()).or_else(|| match self.hearing {
+            // One of them may have said too little to be sure of its words; not both.
+            Some(hearing) if hearing.speech.iter().any(|speech| self.words_are_sure(speech).is_ok()) => None,
+            Some(hearing) => hearing.speech.iter().find_map(|speech| self.words_are_sure(speech).err()),
+            None => Some(Reason::Consent),
+        });
+        let nothing = Matter::default();
+        self.hearing.map_or(&nothing, |hearing| &hearing.matter).resolution(self.duration, blocked)
+    }
+
+    /// Whoever said it. A leg that was not understood may have said more.
+    pub(crate) fn sensitive(&self, blocked: Option<Reason>) -> Sensitive {
+        let blocked = blocked.or_else(|| self.why_not_both()).or_else(|| self.hearing.is_none().then_some(Reason::Consent)).or_else(|| {
+            let speech = &self.hearing?.speech;
+            let unsure = speech.iter().filter_map(|speech| self.words_are_sure(speech).err()).find(|why| *why != Reason::TooShort);
+            unsure.or_else(|| speech.iter().all(|speech| speech.turns_heard == 0).then_some(Reason::TooShort))
+        });
+        let count = |of: fn(&Counts) -> u32| {
+            refuse(blocked, || {
+                let speech = &self.hearing.ok_or(Reason::Consent)?.speech;
+                let value = f64::from(speech.iter().map(|speech| of(&speech.sensitive)).sum::<u32>());
+                Ok(Estimate { value, plus_minus: (value * 0.25).ceil() })
+            })
+        };
+        Sensitive {
+            cards: count(|counts| counts.cards),
+            health: count(|counts| counts.health),
+            identities: count(|counts| counts.identities),
+            confidence: confidence::SENSITIVE,
+        }
+    }
+
     /// A list that was heard was heard; that one was not heard can be said only if every leg that it listens to was understood.
     fn category(&self, ordinal: usize, listens_to: [bool; 2], label: Label) -> Measured<bool> {
         let hearing = self.hearing.ok_or(Reason::Consent)?;
@@ -233,6 +282,8 @@ mod confidence {
     pub(super) const INTERRUPTIONS: f64 = 0.9;
     /// Silences within theirs.
     pub(super) const SILENCE: f64 = 0.9;
+    /// Counts of sensitive things within theirs.
+    pub(super) const SENSITIVE: f64 = 0.8;
     /// Lists right, heard or not.
     pub(super) const KEYWORDS: f64 = 0.8;
 

@@ -4,10 +4,13 @@ use sotto_charter::thresholds::WORDS_PROBABILITY_PERCENT;
 use sotto_models::vad::Vad;
 use sotto_private::{CATEGORIES, Call, Label, Side, Turn, Wall, Words};
 
+use crate::blank::Counts;
 use crate::categories::{Lists, Tail};
 use crate::evaluate::sides;
 use crate::leg::Leg;
-use crate::words::count_spoken;
+use crate::read::Reading;
+use crate::resolution::{Evidence, Matter};
+use crate::sentiment::{Feelings, Felt};
 
 /// The part of a call's state that exists only with consent.
 pub(crate) struct Hearing {
@@ -22,6 +25,7 @@ pub(crate) struct Hearing {
     /// By side.
     pub(crate) speech: [Speech; 2],
     pub(crate) categories: [bool; CATEGORIES],
+    pub(crate) matter: Matter,
 }
 
 /// What a leg's words came to. The words themselves are gone.
@@ -33,6 +37,8 @@ pub(crate) struct Speech {
     pub(crate) recognised: u32,
     pub(crate) turns_heard: u32,
     pub(crate) turns_shed: u32,
+    pub(crate) sensitive: Counts,
+    pub(crate) feelings: Feelings,
     tail: Tail,
 }
 
@@ -46,12 +52,13 @@ impl Hearing {
         }
     }
 
-    pub(crate) fn hear(&mut self, words: &Words, lists: &Lists) {
+    pub(crate) fn hear(&mut self, words: &Words, reading: &Reading, lists: &Lists) {
         let role = usize::from(sides(self.label)[0] != words.side);
         let speech = &mut self.speech[words.side.index()];
         speech.turns_heard += 1;
+        speech.spoken += words.spoken;
+        speech.sensitive.add(&reading.blanked);
         for word in &words.words {
-            speech.spoken += count_spoken(word.text());
             speech.probability += f64::from(word.probability);
             speech.recognised += 1;
         }
@@ -59,6 +66,16 @@ impl Hearing {
         if words.mean_probability * 100.0 >= WORDS_PROBABILITY_PERCENT as f32 {
             let texts: Vec<&str> = words.words.iter().map(sotto_private::Word::text).collect();
             lists.look(role, words.turn, &texts, &mut speech.tail, &mut self.categories);
+            lists.mark(role, reading.topics, &mut self.categories);
+            let Some((start, end)) = reading.span else { return };
+            let [start, end] = [start, end].map(|wall| wall.since(self.answered) / 1_000);
+            let at = i64::midpoint(start, end);
+            if let Some(feeling) = reading.feeling {
+                speech.feelings.add(Felt { at, end, score: f64::from(feeling.score), spread: f64::from(feeling.spread) });
+            }
+            if let Some(weight) = reading.settled {
+                self.matter.add(Evidence { at, weight });
+            }
         }
     }
 }

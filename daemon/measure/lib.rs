@@ -14,6 +14,7 @@
 //! **Consent gates decoding.** Until the charter's rules say yes, encoded audio is dropped as it comes, and nothing can be
 //! decoded later because nothing was kept. [`Counters::frames_decoded`] shows it.
 
+mod blank;
 mod calls;
 mod categories;
 mod conceal;
@@ -24,7 +25,12 @@ mod hearing;
 mod leg;
 mod metrics;
 mod quality;
+mod read;
+mod resolution;
 pub mod schedule;
+mod sentiment;
+mod topics;
+mod trial;
 mod turns;
 mod words;
 
@@ -32,5 +38,7 @@ pub use calls::{Counters, Depth, Measure, Output, agents};
 pub use decode::decode_stream;
 pub use digest::decoded_digest;
 pub use evaluate::confidence_of;
+pub use read::Readers;
+pub use trial::{Near, Trial};
 pub use sotto_private::Level;
 pub use words::{Answer, Job, Recogniser};

@@ -8,11 +8,15 @@ use sotto_models::resample::Upsampler;
 use sotto_models::whisper::{self, Whisper};
 use sotto_private::{Call, Private, Side, Turn, Wall, Word, Words};
 
+use crate::read::{Readers, Reading, Wanted};
+
 /// A turn on its way to a recogniser. Opaque: whoever carries it cannot look into it.
 pub struct Job {
     pub(crate) turn: Turn,
     /// The customer's, as far as is known who that is.
     pub(crate) is_customer: bool,
+    /// What is to be read of its words.
+    pub(crate) wanted: Wanted,
 }
 
 /// What came of a [`Job`]. Opaque too.
@@ -21,7 +25,7 @@ pub struct Answer {
     pub(crate) side: Side,
     ended: Wall,
     /// `None`: there was no time for it.
-    pub(crate) words: Option<Words>,
+    pub(crate) words: Option<(Words, Reading)>,
 }
 
 impl Job {
@@ -31,7 +35,7 @@ impl Job {
         Answer { call: self.turn.call, side: self.turn.side, ended: self.turn.ended, words: None }
     }
 
-    fn answer(&self, words: Words) -> Answer {
+    fn answer(&self, words: (Words, Reading)) -> Answer {
         Answer { call: self.turn.call, side: self.turn.side, ended: self.turn.ended, words: Some(words) }
     }
 
@@ -81,16 +85,17 @@ pub struct Recogniser {
     upsampler: Upsampler,
     /// Of all that recognise: whose turn a leg's next one is, is chance.
     languages: Arc<Mutex<Languages<whisper::Language>>>,
+    readers: Readers,
 }
 
 impl Recogniser {
-    /// With a loaded model.
+    /// With loaded models.
     ///
     /// # Panics
     /// Never: a factor of two is within the upsampler's range.
     #[must_use]
-    pub fn new(whisper: Whisper) -> Self {
-        Self { whisper, upsampler: Upsampler::new(2).expect("two is within the range"), languages: Arc::default() }
+    pub fn new(whisper: Whisper, readers: Readers) -> Self {
+        Self { whisper, upsampler: Upsampler::new(2).expect("two is within the range"), languages: Arc::default(), readers }
     }
 
     /// The words of turns, in their order, each as if it were alone: together they cost less. Their sound is wiped.
@@ -117,7 +122,7 @@ impl Recogniser {
         }
     }
 
-    fn together(&mut self, jobs: &[Job]) -> Result<Vec<Words>, ModelError> {
+    fn together(&mut self, jobs: &[Job]) -> Result<Vec<(Words, Reading)>, ModelError> {
         let sounds: Vec<Private<Vec<f32>>> = jobs.iter().map(|job| self.widened(&job.turn)).collect();
         let languages: Vec<_> = jobs.iter().map(|job| self.languages().of(job)).collect();
         let turns = sounds.iter().zip(languages).map(|(sound, language)| whisper::Turn { samples: sound.expose(), language });
@@ -126,7 +131,13 @@ impl Recogniser {
         for (job, heard) in jobs.iter().zip(&heard) {
             self.languages().learn(job, heard.language);
         }
-        Ok(jobs.iter().zip(heard).map(|(job, heard)| words_of(&job.turn, &heard)).collect())
+        let read = |(job, heard): (&Job, whisper::Heard)| {
+            let mut words = words_of(&job.turn, &heard);
+            drop(heard);
+            let reading = self.readers.read(&job.turn, job.wanted, &mut words.words)?;
+            Ok((words, reading))
+        };
+        jobs.iter().zip(heard).map(read).collect()
     }
 
     fn languages(&self) -> MutexGuard<'_, Languages<whisper::Language>> {
@@ -175,11 +186,12 @@ fn words_of(turn: &Turn, heard: &whisper::Heard) -> Words {
     let words: Vec<Word> = heard.words.iter().map(|word| Word::new(&word.text, word.probability)).collect();
     let count = words.len().max(1) as f32;
     let mean_probability = words.iter().map(|word| word.probability).sum::<f32>() / count;
-    Words { call: turn.call, side: turn.side, turn: turn.number, words, mean_probability, no_speech: heard.no_speech_probability }
+    let spoken = words.iter().map(|word| count_spoken(word.text())).sum();
+    Words { call: turn.call, side: turn.side, turn: turn.number, words, spoken, mean_probability, no_speech: heard.no_speech_probability }
 }
 
 /// How many words a written word is when it is spoken: the recogniser writes "25" where "twenty five" was said.
-pub(crate) fn count_spoken(written: &str) -> u32 {
+fn count_spoken(written: &str) -> u32 {
     let parts = written.split(|c: char| !(c.is_alphanumeric() || matches!(c, '\'' | '\u{2019}' | '.' | ',' | '$' | '%' | '£' | '€')));
     parts.map(count_part).sum()
 }

@@ -134,6 +134,12 @@ pub struct Findings {
     pub silence: Option<Silence>,
     /// Group keywords.
     pub keywords: Option<Keywords>,
+    /// Group sentiment_customer.
+    pub sentiment: Option<Sentiment>,
+    /// Group resolution.
+    pub resolution: Option<Resolution>,
+    /// Group sensitive.
+    pub sensitive: Option<Sensitive>,
 }
 
 /// Who talked how much.
@@ -184,5 +190,42 @@ pub struct Keywords {
     /// For each category of the charter, by ordinal: heard or not.
     pub categories: [Option<Measured<bool>>; CATEGORIES],
     /// Probability that each answer is right, 0..1.
+    pub confidence: f64,
+}
+
+/// How the customer's words felt, -5 to 5.
+#[derive(Clone, Debug)]
+pub struct Sentiment {
+    /// The mean of the quarters.
+    pub overall: Measured<Estimate>,
+    /// The first part.
+    pub start: Measured<Estimate>,
+    /// The last part.
+    pub end: Measured<Estimate>,
+    /// By quarter of the customer's own time.
+    pub quarters: [Measured<Estimate>; 4],
+    /// Probability that each value lies within its plus-minus, 0..1.
+    pub confidence: f64,
+}
+
+/// Whether the matter was settled.
+#[derive(Clone, Debug)]
+pub struct Resolution {
+    /// Settled, not settled, or (`None`) not to be told from what was heard.
+    pub is_settled: Measured<Option<bool>>,
+    /// Probability that it is right, 0..1.
+    pub confidence: f64,
+}
+
+/// Sensitive things said aloud by either party, counted.
+#[derive(Clone, Debug)]
+pub struct Sensitive {
+    /// Numbers of payment cards.
+    pub cards: Measured<Estimate>,
+    /// Words about somebody's health.
+    pub health: Measured<Estimate>,
+    /// What names or finds a person.
+    pub identities: Measured<Estimate>,
+    /// Probability that each value lies within its plus-minus, 0..1.
     pub confidence: f64,
 }

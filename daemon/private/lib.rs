@@ -28,7 +28,8 @@ mod words;
 
 pub use call::{Call, CallEvent, Codec, EndCause, FarEnd, Origin, Party, Said, Side, StreamFacts};
 pub use findings::{
-    CATEGORIES, Consent, Estimate, Findings, Interruptions, Keywords, Label, LegTalk, Measured, Reason, Silence, TalkBalance,
+    CATEGORIES, Consent, Estimate, Findings, Interruptions, Keywords, Label, LegTalk, Measured, Reason, Resolution, Sensitive, Sentiment, Silence,
+    TalkBalance,
 };
 pub use level::Level;
 pub use media::{Audio, Datagram, Encoding, Pcm, Segment, SegmentFlags};
@@ -154,7 +155,7 @@ mod tests {
         let audio = Audio::new(Call(1), Side::Calling, 7, Wall::default(), Encoding::Pcmu, canary.as_bytes().to_vec());
         let party = Party::new(canary, Some(canary), canary);
         let word = Word::new(canary, 0.5);
-        let words = Words { call: Call(1), side: Side::Calling, turn: 0, words: vec![word], mean_probability: 0.5, no_speech: 0.1 };
+        let words = Words { call: Call(1), side: Side::Calling, turn: 0, words: vec![word], spoken: 1, mean_probability: 0.5, no_speech: 0.1 };
         let datagram =
             Datagram::new(Wall::default(), 1, "127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap(), canary.as_bytes().to_vec());
         for printed in [format!("{audio:?}"), format!("{party:?}"), format!("{words:?}"), format!("{datagram:?}")] {

@@ -34,10 +34,21 @@ impl Word {
         Self { text: Private::new(text.to_owned()), probability }
     }
 
-    /// The word.
+    /// The word; empty once it was blanked.
     #[must_use]
     pub fn text(&self) -> &str {
         self.text.expose()
+    }
+
+    /// Wipes the word. That there was one stays.
+    pub fn blank(&mut self) {
+        self.text = Private::new(String::new());
+    }
+
+    /// Whether it was blanked.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        self.text.expose().is_empty()
     }
 }
 
@@ -50,8 +61,10 @@ pub struct Words {
     pub side: Side,
     /// The turn's number within the leg.
     pub turn: u32,
-    /// The words in order. Empty where nothing was understood.
+    /// The words in order, what is sensitive among them blanked. Empty where nothing was understood.
     pub words: Vec<Word>,
+    /// How many words were spoken, the blanked ones among them: "25" is two.
+    pub spoken: u32,
     /// Mean probability of the words, 0..1.
     pub mean_probability: f32,
     /// The recogniser's probability that this was no speech, 0..1.

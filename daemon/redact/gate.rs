@@ -1,7 +1,7 @@
 //! Findings in, a sealed closing out.
 
 use sotto_charter::{Charter, Group as Metric};
-use sotto_private::{Consent, EndCause, Findings, Interruptions, Keywords, Label, Level, Origin, Reason, Silence, StreamFacts, TalkBalance, Wall};
+use sotto_private::{Consent, EndCause, Findings, Interruptions, Keywords, Label, Level, Origin, Reason, Resolution, Sensitive, Sentiment, Silence, StreamFacts, TalkBalance, Wall};
 use sotto_report as report;
 use sotto_report::messages::Gauges;
 use sotto_report::{CallId, Closing, Direction, Field, Fingerprint, Group, Id, Kind, Millis, Opening, Outcome, Quantity, Score};
@@ -129,6 +129,9 @@ fn score(findings: &Findings, call: CallId, answered: Wall, outcome: Outcome, te
     interruptions(&mut score, findings.interruptions.as_ref(), charter);
     silence(&mut score, findings.silence.as_ref(), charter);
     keywords(&mut score, findings.keywords.as_ref(), charter);
+    sentiment(&mut score, findings.sentiment.as_ref(), charter);
+    resolution(&mut score, findings.resolution.as_ref(), charter);
+    sensitive(&mut score, findings.sensitive.as_ref(), charter);
     score
 }
 
@@ -222,6 +225,44 @@ fn keywords(score: &mut Score, found: Option<&Keywords>, charter: &Charter) {
     }
     if known {
         score.set_confidence(Group::Keywords, found.confidence);
+    }
+}
+
+fn sentiment(score: &mut Score, found: Option<&Sentiment>, charter: &Charter) {
+    let Some(found) = found.filter(|_| charter.names(Metric::SentimentCustomer)) else { return };
+    estimate(score, Field::SentimentCustomer, found.overall);
+    if charter.has_detail(Metric::SentimentCustomer) {
+        estimate(score, Field::SentimentStartCustomer, found.start);
+        estimate(score, Field::SentimentEndCustomer, found.end);
+        let quarters = [Field::SentimentQ1Customer, Field::SentimentQ2Customer, Field::SentimentQ3Customer, Field::SentimentQ4Customer];
+        for (field, quarter) in quarters.into_iter().zip(found.quarters) {
+            estimate(score, field, quarter);
+        }
+    }
+    if found.overall.is_ok() {
+        score.set_confidence(Group::SentimentCustomer, found.confidence);
+    }
+}
+
+fn resolution(score: &mut Score, found: Option<&Resolution>, charter: &Charter) {
+    let Some(found) = found.filter(|_| charter.names(Metric::Resolution)) else { return };
+    match found.is_settled {
+        Ok(is_settled) => {
+            score.set(Field::Resolution, is_settled.map_or(2.0, |is_settled| if is_settled { 0.0 } else { 1.0 }));
+            score.set(Field::ResolutionSource, 0.0);
+            score.set_confidence(Group::Resolution, found.confidence);
+        }
+        Err(why) => score.set_unavailable(Field::Resolution, reason(why)),
+    }
+}
+
+fn sensitive(score: &mut Score, found: Option<&Sensitive>, charter: &Charter) {
+    let Some(found) = found.filter(|_| charter.names(Metric::Sensitive)) else { return };
+    estimate(score, Field::CardSpoken, found.cards);
+    estimate(score, Field::HealthSpoken, found.health);
+    estimate(score, Field::IdentitySpoken, found.identities);
+    if found.cards.is_ok() {
+        score.set_confidence(Group::Sensitive, found.confidence);
     }
 }
 

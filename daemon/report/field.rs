@@ -15,11 +15,26 @@ pub enum Group {
     Silence,
     /// Which word lists were heard.
     Keywords,
+    /// How the customer's words felt.
+    SentimentCustomer,
+    /// Whether the matter was settled.
+    Resolution,
+    /// Sensitive things said aloud.
+    Sensitive,
 }
 
 impl Group {
     /// Every group.
-    pub const ALL: [Self; 5] = [Self::Always, Self::TalkBalance, Self::Interruptions, Self::Silence, Self::Keywords];
+    pub const ALL: [Self; 8] = [
+        Self::Always,
+        Self::TalkBalance,
+        Self::Interruptions,
+        Self::Silence,
+        Self::Keywords,
+        Self::SentimentCustomer,
+        Self::Resolution,
+        Self::Sensitive,
+    ];
 
     /// Its name.
     #[must_use]
@@ -30,6 +45,9 @@ impl Group {
             Self::Interruptions => "interruptions",
             Self::Silence => "silence",
             Self::Keywords => "keywords",
+            Self::SentimentCustomer => "sentiment_customer",
+            Self::Resolution => "resolution",
+            Self::Sensitive => "sensitive",
         }
     }
 
@@ -42,6 +60,9 @@ impl Group {
             Self::Interruptions => "confidence_interruptions",
             Self::Silence => "confidence_silence",
             Self::Keywords => "confidence_keywords",
+            Self::SentimentCustomer => "confidence_sentiment_customer",
+            Self::Resolution => "confidence_resolution",
+            Self::Sensitive => "confidence_sensitive",
         }
     }
 
@@ -154,6 +175,18 @@ fields! {
     Category28 "category_28" "" Keywords Flag false "Whether the site's list 28 was heard.";
     Category29 "category_29" "" Keywords Flag false "Whether the site's list 29 was heard.";
     Category30 "category_30" "" Keywords Flag false "Whether the site's list 30 was heard.";
+    SentimentCustomer "sentiment_customer" "sentiment_customer_pm" SentimentCustomer Sentiment false "How the customer's words felt: the mean of the quarters of the customer's time, in each the mean of the turns, weighted by 0.3 + |score|.";
+    SentimentStartCustomer "sentiment_start_customer" "sentiment_start_customer_pm" SentimentCustomer Sentiment true "The first quarter; of fewer than five turns the first third.";
+    SentimentEndCustomer "sentiment_end_customer" "sentiment_end_customer_pm" SentimentCustomer Sentiment true "The last quarter; of fewer than five turns the last third.";
+    SentimentQ1Customer "sentiment_q1_customer" "sentiment_q1_customer_pm" SentimentCustomer Sentiment true "The first quarter of the time to the end of the customer's last word.";
+    SentimentQ2Customer "sentiment_q2_customer" "sentiment_q2_customer_pm" SentimentCustomer Sentiment true "The second quarter.";
+    SentimentQ3Customer "sentiment_q3_customer" "sentiment_q3_customer_pm" SentimentCustomer Sentiment true "The third quarter.";
+    SentimentQ4Customer "sentiment_q4_customer" "sentiment_q4_customer_pm" SentimentCustomer Sentiment true "The fourth quarter.";
+    Resolution "resolution" "" Resolution Resolution false "Whether the matter was settled, from what was said in the last two fifths of the call.";
+    ResolutionSource "resolution_source" "" Resolution Source false "From where that is known: heard in the call, or the site's CRM.";
+    CardSpoken "card_spoken" "card_spoken_pm" Sensitive Count false "Numbers of payment cards said aloud.";
+    HealthSpoken "health_spoken" "health_spoken_pm" Sensitive Count false "Words about somebody's health said aloud.";
+    IdentitySpoken "identity_spoken" "identity_spoken_pm" Sensitive Count false "Numbers, addresses, dates of birth and spelled names said aloud, which name or find a person.";
 }
 
 impl Field {

@@ -19,13 +19,29 @@ pub enum Kind {
     Ppm,
     /// 0 to 1 in steps of 0.01.
     Ratio,
+    /// -5 to 5 in steps of 0.5.
+    Sentiment,
     /// True or false.
     Flag,
+    /// Whether a matter was settled.
+    Resolution,
+    /// From where that is known.
+    Source,
 }
 
 impl Kind {
+    /// The names of a choice's values, in the order of its steps; empty for numbers and flags.
+    #[must_use]
+    pub const fn choices(self) -> &'static [&'static str] {
+        match self {
+            Self::Resolution => &["resolved", "unresolved", "unknown"],
+            Self::Source => &["heard", "crm"],
+            _ => &[],
+        }
+    }
+
     /// (value of one step, least step, greatest step)
-    const fn scale(self) -> (f64, u32, u32) {
+    const fn scale(self) -> (f64, i32, i32) {
         match self {
             Self::Time => (100.0, 0, 864_000),
             Self::Count => (1.0, 0, 9_999),
@@ -33,7 +49,9 @@ impl Kind {
             Self::Mos => (0.1, 10, 50),
             Self::Ppm => (100.0, 0, 10_000),
             Self::Ratio => (0.01, 0, 100),
+            Self::Sentiment => (0.5, -10, 10),
             Self::Flag => (1.0, 0, 1),
+            Self::Resolution | Self::Source => (1.0, 0, self.choices().len() as i32 - 1),
         }
     }
 
@@ -58,7 +76,7 @@ impl Kind {
     /// Whether its values are whole numbers.
     #[must_use]
     pub const fn is_whole(self) -> bool {
-        !matches!(self, Self::Mos | Self::Ratio)
+        !matches!(self, Self::Mos | Self::Ratio | Self::Sentiment)
     }
 }
 
@@ -66,7 +84,7 @@ impl Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quantity {
     kind: Kind,
-    steps: u32,
+    steps: i32,
 }
 
 /// A value outside its kind's bounds or between its steps.
@@ -87,7 +105,7 @@ impl Quantity {
     pub fn nearest(kind: Kind, value: f64) -> Self {
         let (step, least, greatest) = kind.scale();
         let steps = (value / step).round();
-        let steps = if steps.is_nan() { least } else { steps.clamp(f64::from(least), f64::from(greatest)) as u32 };
+        let steps = if steps.is_nan() { least } else { steps.clamp(f64::from(least), f64::from(greatest)) as i32 };
         Self { kind, steps }
     }
 
@@ -96,14 +114,14 @@ impl Quantity {
     pub fn at_least(kind: Kind, value: f64) -> Self {
         let (step, least, greatest) = kind.scale();
         let steps = (value / step - 1e-9).ceil();
-        let steps = if steps.is_nan() { least } else { steps.clamp(f64::from(least), f64::from(greatest)) as u32 };
+        let steps = if steps.is_nan() { least } else { steps.clamp(f64::from(least), f64::from(greatest)) as i32 };
         Self { kind, steps }
     }
 
     /// True or false.
     #[must_use]
     pub const fn flag(value: bool) -> Self {
-        Self { kind: Kind::Flag, steps: value as u32 }
+        Self { kind: Kind::Flag, steps: value as i32 }
     }
 
     /// A value that must already lie on a step within the bounds.
@@ -134,13 +152,18 @@ impl Quantity {
             Kind::Flag => (self.steps == 1).into(),
             Kind::Mos => decimal(self.steps, 10.0),
             Kind::Ratio => decimal(self.steps, 100.0),
-            Kind::Time | Kind::Count | Kind::Speed | Kind::Ppm => (u64::from(self.steps) * self.kind.step() as u64).into(),
+            Kind::Sentiment => decimal(self.steps, 2.0),
+            Kind::Time | Kind::Count | Kind::Speed | Kind::Ppm => (i64::from(self.steps) * self.kind.step() as i64).into(),
+            Kind::Resolution | Kind::Source => {
+                let choice = usize::try_from(self.steps).ok().and_then(|step| self.kind.choices().get(step));
+                choice.copied().unwrap_or_default().into()
+            }
         }
     }
 }
 
 /// Dividing (not multiplying by 0.1) gives the double nearest to the decimal, which prints as `4.1` and not `4.1000000000000005`.
-fn decimal(steps: u32, divisor: f64) -> serde_json::Value {
+fn decimal(steps: i32, divisor: f64) -> serde_json::Value {
     Number::from_f64(f64::from(steps) / divisor).map_or(serde_json::Value::Null, serde_json::Value::Number)
 }
 
@@ -158,6 +181,9 @@ mod tests {
         assert!(Quantity::exact(Kind::Time, 150.0).is_err());
         assert!(Quantity::exact(Kind::Count, 10_000.0).is_err());
         assert!(Quantity::exact(Kind::Mos, 4.1).is_ok());
+        assert_eq!(Quantity::nearest(Kind::Sentiment, -7.0).value(), -5.0);
+        assert_eq!(Quantity::nearest(Kind::Sentiment, -1.3).to_json().to_string(), "-1.5");
+        assert_eq!(Quantity::nearest(Kind::Resolution, 1.0).to_json(), "unresolved");
     }
 
     #[test]

@@ -232,6 +232,9 @@ fn number(kind: Kind, description: &str) -> Value {
     if kind == Kind::Flag {
         return json!({"type": "boolean", "description": description});
     }
+    if !kind.choices().is_empty() {
+        return json!({"enum": kind.choices(), "description": description});
+    }
     let (least, greatest): (Value, Value) =
         if kind.is_whole() { ((kind.least() as i64).into(), (kind.greatest() as i64).into()) } else { (kind.least().into(), kind.greatest().into()) };
     let mut value = json!({
@@ -242,7 +245,7 @@ fn number(kind: Kind, description: &str) -> Value {
     });
     match kind {
         // Steps below one are not exact in binary; bounds and the sender's own check hold them.
-        Kind::Mos | Kind::Ratio | Kind::Flag | Kind::Count | Kind::Speed => {}
+        Kind::Mos | Kind::Ratio | Kind::Sentiment | Kind::Flag | Kind::Count | Kind::Speed | Kind::Resolution | Kind::Source => {}
         Kind::Time | Kind::Ppm => value["multipleOf"] = (kind.step() as i64).into(),
     }
     let unit = match kind {
@@ -251,7 +254,8 @@ fn number(kind: Kind, description: &str) -> Value {
         Kind::Mos => "MOS 1..5, steps of 0.1",
         Kind::Ppm => "parts in a million",
         Kind::Ratio => "0..1, steps of 0.01",
-        Kind::Count | Kind::Flag => return value,
+        Kind::Sentiment => "-5 (as bad as can be) to 5, steps of 0.5",
+        Kind::Count | Kind::Flag | Kind::Resolution | Kind::Source => return value,
     };
     value["x-unit"] = unit.into();
     value

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -368,7 +368,34 @@ fn quantity<'de, M: MapAccess<'de>>(map: &mut M, kind: Kind) -> Result<Quantity,
     if kind == Kind::Flag {
         return Ok(Quantity::flag(map.next_value()?));
     }
+    if !kind.choices().is_empty() {
+        let choice = map.next_value_seed(Choice(kind))?;
+        return Quantity::exact(kind, choice as f64).map_err(M::Error::custom);
+    }
     Quantity::exact(kind, map.next_value()?).map_err(M::Error::custom)
+}
+
+/// One of a kind's names; its place among them.
+struct Choice(Kind);
+
+impl<'de> DeserializeSeed<'de> for Choice {
+    type Value = usize;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<usize, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Choice {
+    type Value = usize;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("one of the field's names")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<usize, E> {
+        self.0.choices().iter().position(|name| *name == text).ok_or_else(|| E::custom("an unknown name"))
+    }
 }
 
 #[cfg(test)]
@@ -383,6 +410,8 @@ mod tests {
         score.set_unavailable(Field::TalkTimeCustomerMs, Reason::OneLegged);
         score.set_unavailable(Field::OverlapMs, Reason::OneLegged);
         score.set_flag(Field::Category02, true);
+        score.set_estimate(Field::SentimentCustomer, -2.4, 1.1);
+        score.set(Field::Resolution, 1.0);
         score.set_confidence(Group::TalkBalance, 0.9);
         score.team = Some(Id(1));
         score.continues = Some(CallId { epoch: 7, seq: 2 });
@@ -394,6 +423,8 @@ mod tests {
         let text = serde_json::to_string(&score()).unwrap();
         assert!(text.contains(r#""call_duration_ms":61200"#), "{text}");
         assert!(text.contains(r#""talk_time_agent_ms_pm":900"#), "{text}");
+        assert!(text.contains(r#""sentiment_customer":-2.5,"sentiment_customer_pm":1.5"#), "{text}");
+        assert!(text.contains(r#""resolution":"unresolved""#), "{text}");
         assert!(text.contains(r#""unavailable":"talk_time_customer_ms:one_legged,overlap_ms:one_legged""#), "{text}");
         assert_eq!(serde_json::from_str::<Score>(&text).unwrap(), score());
     }
@@ -408,6 +439,8 @@ mod tests {
             ("61200", "61234"),
             ("61200", "99999999900"),
             ("one_legged", "four"),
+            ("unresolved", "four"),
+            ("-2.5", "-2.4"),
             ("\"hung_up\"", "\"four\""),
             ("\"team\":1", "\"team\":70000"),
             ("\"continues\":\"00000007-2\"", "\"continues\":\"four\""),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sotto_charter::approval::Unsigned;
 use sotto_charter::{Charter, Register};
-use sotto_measure::Recogniser;
+use sotto_measure::{Readers, Recogniser};
 use sotto_models::Pack;
 use sotto_models::vad::Vad;
 use sotto_redact::Pseudonyms;
@@ -67,15 +67,16 @@ impl Models {
         if !loaded.charter.needs_sound() {
             return Ok(Self { vad: None, recogniser: None, fingerprint: None });
         }
-        Self::open(&places.pack(&loaded.config.pack), loaded.charter.needs_words())
+        Self::open(&places.pack(&loaded.config.pack), loaded.charter.needs_words(), Some(&loaded.charter))
     }
 
     /// Those of a pack's folder; the recogniser only where words are needed.
-    pub(crate) fn open(folder: &Path, needs_words: bool) -> Result<Self, End> {
+    pub(crate) fn open(folder: &Path, needs_words: bool, charter: Option<&Charter>) -> Result<Self, End> {
         let pack = Pack::open(folder).map_err(End::bad_configuration)?;
         let vad = pack.vad().map_err(End::bad_configuration)?;
         let recogniser = if needs_words {
-            Some(Recogniser::new(pack.whisper().map_err(End::bad_configuration)?))
+            let readers = Readers::load(&pack, charter).map_err(End::bad_configuration)?;
+            Some(Recogniser::new(pack.whisper().map_err(End::bad_configuration)?, readers))
         } else {
             None
         };

@@ -4,6 +4,7 @@
 
 mod acl;
 mod audit;
+mod categories;
 mod bench;
 mod charter;
 mod check;
@@ -53,6 +54,9 @@ enum Command {
     Replay(replay::Arguments),
     /// Check the configuration, the charter and the models; say what will be measured of whom, and why.
     Check(check::Arguments),
+    /// Try the charter's lists on a text.
+    #[command(subcommand)]
+    Categories(categories::Arguments),
     /// What is measured of whom, why, who sees it and what people can do: from the charter in force.
     Notice(notice::Arguments),
     /// The data protection impact assessment and instructions for use, filled from the same facts.
@@ -85,6 +89,7 @@ fn main() -> ExitCode {
         Command::Siprec => siprec::run(&places),
         Command::Uplink => uplink::run(&places),
         Command::Replay(arguments) => replay::run(&places, &arguments),
+        Command::Categories(arguments) => categories::run(&places, &arguments),
         Command::Check(arguments) => check::run(&places, &arguments),
         Command::Notice(arguments) => notice::run(&places, &arguments),
         Command::Dpia(form) => notice::run_dpia(&places, &form),

@@ -6,8 +6,10 @@
 //! RECIPE is a file of `packs/`, FETCHED the folder that `fetch.py` filled, PACK the folder to
 //! write. Equal input gives equal bytes. `build_pack.sh` runs all of it.
 
+mod bert;
 mod ctranslate2;
 mod hugging_face;
+mod onnx;
 mod safetensors;
 mod silero;
 mod whisper;
@@ -92,6 +94,18 @@ struct RecipeFile {
     /// Further archives that the rest of the model comes in.
     #[serde(default)]
     more: Vec<RecipeArchive>,
+    /// What we learned on top of it.
+    #[serde(default)]
+    adapter: Option<RecipeAdapter>,
+}
+
+/// Weights of our own, in this repository.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecipeAdapter {
+    /// From the recipe's folder.
+    path: PathBuf,
+    sha256: String,
 }
 
 #[derive(Deserialize)]
@@ -130,6 +144,9 @@ fn build(recipe: &Path, fetched: &Path, pack: &Path, stored: Stored) -> Result<(
         let (mut metadata, tensors) = match file.job.as_str() {
             "whisper" => whisper::convert(&paths, stored)?,
             "vad" => convert_silero(first)?,
+            "embed" => bert::minilm(&paths, None)?,
+            "pii" => bert::rampart(&paths)?,
+            "sentiment" => bert::minilm(&paths, Some(&adapter(recipe, file.adapter.as_ref())?))?,
             _ => return Err(ConvertError::new("a job without a converter").in_file(recipe)),
         };
         metadata.insert(
@@ -153,6 +170,9 @@ fn build(recipe: &Path, fetched: &Path, pack: &Path, stored: Stored) -> Result<(
                 more.package, more.package_version, more.archive, more.archive_sha256
             );
         }
+        if let Some(adapter) = &file.adapter {
+            source += &format!(", our adapter sha256:{}", adapter.sha256);
+        }
         let name = format!("{}.gguf", file.job);
         write(&pack.join(&name), &gguf)?;
         files.push(ManifestFile {
@@ -174,6 +194,17 @@ fn build(recipe: &Path, fetched: &Path, pack: &Path, stored: Stored) -> Result<(
         toml::to_string(&manifest).map_err(|error| ConvertError::new(error.to_string()))?;
     // Last, so that a pack with a manifest is a whole one.
     write(&pack.join(MANIFEST), manifest.as_bytes())
+}
+
+/// Where the adapter lies, its hash checked.
+fn adapter(recipe: &Path, adapter: Option<&RecipeAdapter>) -> Result<PathBuf, ConvertError> {
+    let adapter = adapter.ok_or_else(|| ConvertError::new("a model of ours without an adapter").in_file(recipe))?;
+    let path = recipe.with_file_name("").join(&adapter.path);
+    let found = sha256_hex(&read(&path)?);
+    if found != adapter.sha256 {
+        return Err(ConvertError::new(format!("sha256 is {found}, the recipe says {}", adapter.sha256)).in_file(&path));
+    }
+    Ok(path)
 }
 
 fn convert_silero(path: &Path) -> Result<Converted, ConvertError> {

@@ -59,9 +59,17 @@ fn tensor(entry: &Value, data: &[u8], data_start: usize) -> Result<Plain, ModelE
         Some("F32") => numbers(range, f32::from_le_bytes),
         Some("F16") => numbers(range, |bytes| half::f16::from_le_bytes(bytes).to_f32()),
         Some("BF16") => numbers(range, |bytes| half::bf16::from_le_bytes(bytes).to_f32()),
-        _ => return Err(wrong(8, "a tensor is not f32, f16 or bf16")),
+        Some("I8") => numbers(range, |bytes| f32::from(i8::from_le_bytes(bytes))),
+        // Positions that a publisher counted: no weights.
+        Some("I64") => numbers(range, |bytes| i64::from_le_bytes(bytes) as f32),
+        _ => return Err(wrong(8, "a tensor is not f32, f16, bf16, i8 or i64")),
     };
-    let size = if entry["dtype"] == "F32" { 4 } else { 2 };
+    let size = match entry["dtype"].as_str() {
+        Some("F32") => 4,
+        Some("I8") => 1,
+        Some("I64") => 8,
+        _ => 2,
+    };
     let length = shape
         .iter()
         .try_fold(size, |product: usize, &size| product.checked_mul(size));

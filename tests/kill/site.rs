@@ -148,5 +148,8 @@ fn findings(began: Wall, ended: Wall) -> Findings {
         interruptions: None,
         silence: None,
         keywords: None,
+        sentiment: None,
+        resolution: None,
+        sensitive: None,
     }
 }

@@ -162,7 +162,7 @@ fn consent_rules_that_contradict_each_other_are_refused() {
 
 #[test]
 fn what_is_not_built_is_refused() {
-    let error = refusal("\"silence\"]", "\"sentiment_customer\"]");
+    let error = refusal("\"silence\"]", "\"tone_customer\"]");
     assert!(error.to_string().contains("not built"), "{error}");
 }
 
@@ -199,5 +199,23 @@ fn six_kpis_are_too_many() {
 fn every_prefix_of_a_charter_is_read_or_refused_without_a_panic() {
     for end in 0..GOOD.len() {
         let _ = Charter::parse(&GOOD[..end]);
+    }
+}
+
+#[test]
+fn lists_have_their_ways_of_hearing_and_none_aims_at_what_is_nobodys_business() {
+    let with = |category: &str| Charter::parse(&format!("{GOOD}\n[[category]]\nname = \"x\"\n{category}"));
+    let lists = with("like = [\"I want to leave\", \"close my account\"]\nunlike = [\"I want to stay\"]\nnearness = \"inflected\"").unwrap().categories;
+    let list = lists.last().unwrap();
+    assert_eq!((list.like.len(), list.unlike.len(), list.phrases.len(), list.nearness), (2, 1, 0, crate::Nearness::Inflected));
+    for (category, rule) in [
+        ("heard = \"agent\"", "the charter's format"),
+        ("phrases = [\"x\"]\nnearness = \"far\"", "the charter's format"),
+        ("phrases = []", "the charter's format"),
+        ("phrases = [\"my diagnosis\"]", "special categories"),
+        ("like = [\"I am in the union\"]", "special categories"),
+    ] {
+        let error = with(category).unwrap_err().to_string();
+        assert!(error.contains(rule), "{error}");
     }
 }

@@ -129,9 +129,16 @@ pub(super) struct PurposeText {
 #[serde(deny_unknown_fields)]
 pub(super) struct CategoryText {
     pub(super) name: Spanned<String>,
-    pub(super) phrases: Spanned<Vec<String>>,
+    #[serde(default)]
+    pub(super) phrases: Option<Spanned<Vec<String>>>,
     #[serde(default)]
     pub(super) heard: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) nearness: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) like: Option<Spanned<Vec<String>>>,
+    #[serde(default)]
+    pub(super) unlike: Option<Spanned<Vec<String>>>,
 }
 
 #[derive(Deserialize)]

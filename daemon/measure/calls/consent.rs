@@ -110,6 +110,7 @@ impl State {
             unsupported: [0; 2],
             speech: [Speech::default(), Speech::default()],
             categories: [false; CATEGORIES],
+            matter: crate::resolution::Matter::default(),
         });
     }
 

@@ -63,6 +63,9 @@ fn findings() -> Findings {
         interruptions: Some(Interruptions { counts: [Ok(Estimate { value: 1.0, plus_minus: 0.0 }); 2], overlap_ms: Err(Reason::Jitter), confidence: 0.9 }),
         silence: None,
         keywords: None,
+        sentiment: None,
+        resolution: None,
+        sensitive: None,
     }
 }
 
@@ -183,4 +186,35 @@ fn a_recording_has_no_line_to_speak_of() {
 #[test]
 fn an_unanswered_call_has_no_score() {
     assert_eq!(sealed(&Findings { answered: None, ..findings() }).score, None);
+}
+
+#[test]
+fn sentiment_resolution_and_what_was_sensitive_leave_where_the_charter_names_them() {
+    let estimate = |value| Ok(Estimate { value, plus_minus: 0.9 });
+    let found = Findings {
+        sentiment: Some(sotto_private::Sentiment {
+            overall: estimate(-2.4),
+            start: estimate(-4.0),
+            end: Err(Reason::TooShort),
+            quarters: [estimate(1.0), estimate(1.0), Err(Reason::TooShort), estimate(1.0)],
+            confidence: 0.8,
+        }),
+        resolution: Some(sotto_private::Resolution { is_settled: Ok(Some(false)), confidence: 0.8 }),
+        sensitive: Some(sotto_private::Sensitive { cards: estimate(1.0), health: Err(Reason::LowConfidence), identities: estimate(2.0), confidence: 0.8 }),
+        ..findings()
+    };
+    let fields = [Field::SentimentCustomer, Field::SentimentStartCustomer, Field::Resolution, Field::ResolutionSource, Field::CardSpoken, Field::HealthSpoken];
+    let unnamed = sealed(&found).score.unwrap();
+    assert!(fields.iter().all(|field| unnamed.value(*field).is_none() && unnamed.unavailable(*field).is_none()));
+    let purpose = |metric: &str| format!("[[purpose]]\nmetric = \"{metric}\"\nwhy = \"a\"\nbasis = \"b\"\nreview_by = \"2027-05-01\"\n");
+    let names = ["sentiment_customer", "resolution", "sensitive"];
+    let text = format!(
+        "version = \"1\"\nprofile = \"uk\"\nkpis = {names:?}\n[retention]\nscores_days = 7\n{}",
+        names.map(purpose).concat()
+    );
+    let charter = Charter::parse(&text).unwrap();
+    let terms = Terms { charter: &charter, models: None, continues: None, now: found.ended, made: found.ended };
+    let score = gate(&found, CallId { epoch: 1, seq: 8 }, terms).into_inner().score.unwrap();
+    assert_eq!(fields.map(|field| score.value(field)), [Some(-2.5), None, Some(1.0), Some(0.0), Some(1.0), None]);
+    assert_eq!(score.unavailable(Field::HealthSpoken), Some(report::Reason::LowConfidence));
 }
