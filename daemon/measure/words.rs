@@ -257,7 +257,7 @@ mod tests {
         let job = |call, seconds: usize| {
             let samples = Private::new(vec![0; seconds * 8_000]);
             let turn = Turn { call: Call(call), side: Side::Calling, number: 0, start: Wall::default(), ended: Wall::default(), samples };
-            Job { turn, is_customer: true }
+            Job { turn, is_customer: true, wanted: Wanted::default() }
         };
         let mut languages = Languages::default();
         languages.learn(&job(1, 1), Some(('s', 0.9)));

@@ -9,6 +9,8 @@ sides) and is looked at once, at the end.
 The adapters are what is kept: `W + A·B` for each matrix of those layers, with A and B in 8 bits, a scale a row. They are merged into
 the weights when the pack is built (models/convert).
 
+The weights that are kept are those of `--stop 150`: of the plan's 469 steps the first 150.
+
 The head gives a mean and the logarithm of a spread; the spread is then scaled on a twentieth that was kept from training, so that
 the truth lies within it as often as a normal distribution says.
 """
@@ -294,6 +296,7 @@ def main():
     arguments.add_argument("--out", type=pathlib.Path, required=True)
     arguments.add_argument("--epochs", type=float, default=1.7)
     arguments.add_argument("--rate", type=float, default=1.5e-3)
+    arguments.add_argument("--stop", type=int, default=0, help="ends after so many steps of the plan")
     arguments.add_argument("--state", type=pathlib.Path, help="where to go on from, and what is left behind")
     arguments.add_argument("--seconds", type=float, default=float("inf"), help="stops after so long, with exit status 3")
     arguments = arguments.parse_args()
@@ -336,13 +339,16 @@ def main():
             raise SystemExit(3)
         if count % 20 == 0:
             print(f"step {count}/{len(plan)}  loss {np.mean(losses[-20:]):.3f}  {time.time() - began:.0f} s", flush=True)
-        if count % 150 == 0 or count == len(plan):
+        is_last = count == (arguments.stop or len(plan))
+        if count % 150 == 0 or is_last:
             means, spreads = predict(base, adapters, watched, tokenizer, random)
             print(table(watched, means, spreads), flush=True)
             truth = np.array([row[2] for row in watched])
             # Chosen so that 68 % of the watched lie within one spread.
             spread_scale = float(np.quantile(np.abs(means - truth) / spreads, 0.683))
             write_safetensors(arguments.out, stored(adapters, spread_scale))
+        if is_last:
+            break
     print("held out, after training")
     means, spreads = predict(base, adapters, held_out, tokenizer, random)
     print(f"spread scaled by {spread_scale:.3f}")

