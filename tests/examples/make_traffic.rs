@@ -1,22 +1,14 @@
-//! Makes a capture of many calls at once, for measurements: SIP opens and ends each, and both legs send G.711 all the time.
-//!
-//! Unlike the call maker it says nothing of what is heard: the sound is like speech to a codec, in its levels and its pauses, and
-//! to nobody else; or, with `--talk`, that of scripted calls, each begun at a place of its own. It goes to the disk as it is made, so that it may
-//! be larger than the memory.
+//! Makes a capture of many calls at once, for measurements. It goes to the disk as it is made, so that it may be larger than the memory.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use sotto_tests::frame::{self, DSCP_MEDIA, DSCP_SIGNALLING, Path};
-use sotto_tests::g711::mu_law;
 use sotto_tests::pcap::{Packet, to_bytes};
-use sotto_tests::random::Random;
-use sotto_tests::script::{DEFAULT_START_EPOCH_MS, Overrides};
-use sotto_tests::{make_file, sound};
+use sotto_tests::script::DEFAULT_START_EPOCH_MS;
+use sotto_tests::traffic::{MOST_CALLS, Traffic, noise, talk_of};
 
 /// Make a capture of many calls at once.
 #[derive(Debug, Parser)]
@@ -25,7 +17,7 @@ struct Arguments {
     #[arg(long)]
     pcap: PathBuf,
     /// Calls at once, at most 30,000.
-    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=30_000))]
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_CALLS)))]
     calls: u32,
     /// How long all of them talk; 0 for calls without a packet of sound.
     #[arg(long, default_value_t = 10)]
@@ -41,13 +33,6 @@ struct Arguments {
     no_bye: bool,
 }
 
-/// The packet time, microseconds.
-const PTIME_US: i64 = 20_000;
-/// Samples in a packet.
-const SAMPLES: usize = 160;
-/// How long the loop of sound is that all legs send, each from a place of its own: a prime number of packets.
-const LOOP_PACKETS: usize = 1_499;
-
 fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(packets) => {
@@ -62,209 +47,15 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> io::Result<u64> {
-    let mut out = Writer { file: BufWriter::with_capacity(1 << 20, File::create(&arguments.pcap)?), packets: 0 };
-    out.file.write_all(&to_bytes(&[]))?;
-    let calls: Vec<Call> = (0..arguments.calls).map(Call::new).collect();
-    let start = DEFAULT_START_EPOCH_MS * 1_000;
-    let ramp = i64::from(arguments.ramp_ms) * 1_000;
-    let spread = |call: &Call| ramp * i64::from(call.number) / i64::from(arguments.calls);
-
-    out.signalling(calls.iter().flat_map(|call| call.opening(start + spread(call))))?;
-    let talk = start + ramp + 200_000;
+    let Arguments { calls, seconds, ramp_ms, no_bye, .. } = *arguments;
     let sounds = if arguments.talk.is_empty() { vec![noise()] } else { arguments.talk.iter().map(|talk| talk_of(talk)).collect::<Result<_, _>>()? };
-    out.media(&calls, &sounds, talk, arguments.seconds)?;
-    if !arguments.no_bye {
-        let end = talk + i64::from(arguments.seconds) * 1_000_000 + PTIME_US;
-        out.signalling(calls.iter().flat_map(|call| call.ending(end + spread(call))))?;
-    }
-    out.file.flush()?;
-    Ok(out.packets)
-}
-
-struct Writer {
-    file: BufWriter<File>,
-    packets: u64,
-}
-
-impl Writer {
-    fn packet(&mut self, at_us: i64, path: &Path, payload: &[u8]) -> io::Result<()> {
-        let identification = self.packets as u16;
-        self.packets += 1;
-        let packet = Packet { at_us, frame: frame::build(path, identification, payload) };
-        self.file.write_all(&to_bytes(&[packet])[to_bytes(&[]).len()..])
-    }
-
-    fn signalling(&mut self, messages: impl Iterator<Item = Message>) -> io::Result<()> {
-        let mut messages: Vec<Message> = messages.collect();
-        messages.sort_by_key(|message| message.at_us);
-        messages.iter().try_for_each(|message| self.packet(message.at_us, &message.path, message.text.as_bytes()))
-    }
-
-    /// Both legs of all calls. Each leg has its own place within the packet time, so that the packets come evenly.
-    fn media(&mut self, calls: &[Call], sounds: &[Sound], start: i64, seconds: u32) -> io::Result<()> {
-        let mut legs: Vec<Leg> = calls.iter().flat_map(|call| call.legs(sounds)).collect();
-        let count = legs.len() as i64;
-        let mut rtp = vec![0; 12 + SAMPLES];
-        for tick in 0..i64::from(seconds) * 1_000_000 / PTIME_US {
-            for (place, leg) in legs.iter_mut().enumerate() {
-                rtp[0] = 0x80;
-                rtp[1] = if tick == 0 { 0x80 } else { 0 };
-                rtp[2..4].copy_from_slice(&leg.sequence.to_be_bytes());
-                rtp[4..8].copy_from_slice(&leg.timestamp.to_be_bytes());
-                rtp[8..12].copy_from_slice(&leg.ssrc.to_be_bytes());
-                rtp[12..].copy_from_slice(&leg.sound[leg.at]);
-                self.packet(start + tick * PTIME_US + PTIME_US * place as i64 / count, &leg.path, &rtp)?;
-                leg.sequence = leg.sequence.wrapping_add(1);
-                leg.timestamp = leg.timestamp.wrapping_add(SAMPLES as u32);
-                leg.at = (leg.at + 1) % leg.sound.len();
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What the two sides of a call send, the customer's first, packet by packet.
-struct Sound {
-    sides: [Vec<[u8; SAMPLES]>; 2],
-    /// The two belong together, and begin at the same place.
-    is_talk: bool,
-}
-
-/// The sound of a script's first call, or of two wav files.
-fn talk_of(talk: &str) -> io::Result<Sound> {
-    let (agent, customer) = match talk.split_once(':') {
-        Some((agent, customer)) => {
-            let read = |path: &str| sound::read_wav(std::path::Path::new(path)).map(|sound| sound::to_i16(&sound)).map_err(io::Error::other);
-            (read(agent)?, read(customer)?)
-        }
-        None => {
-            let made = make_file(std::path::Path::new(talk), &Overrides::default()).map_err(io::Error::other)?;
-            let [agent, customer] = made.legs.into_iter().next().ok_or_else(|| io::Error::other(format!("{talk}: no call")))?;
-            (agent, customer)
-        }
-    };
-    let packets = agent.len().max(customer.len()).div_ceil(SAMPLES).max(1);
-    let cut = |leg: &[i16]| {
-        (0..packets).map(|packet| std::array::from_fn(|sample| mu_law(leg.get(packet * SAMPLES + sample).copied().unwrap_or(0)))).collect()
-    };
-    Ok(Sound { sides: [cut(&customer), cut(&agent)], is_talk: true })
-}
-
-fn noise() -> Sound {
-    let sound = sound_loop();
-    Sound { sides: [sound.clone(), sound], is_talk: false }
-}
-
-/// Packets of sound with the levels and the rhythm of talk: syllables of noisy, voiced sound for some seconds, then a pause.
-fn sound_loop() -> Vec<[u8; SAMPLES]> {
-    let mut random = Random::new(1, "traffic");
-    let mut sample = 0_u32;
-    let (mut low, mut talks, mut left) = (0.0, true, 60);
-    let mut packets = Vec::with_capacity(LOOP_PACKETS);
-    for _ in 0..LOOP_PACKETS {
-        if left == 0 {
-            talks = !talks;
-            left = 20 + (random.unit() * if talks { 180.0 } else { 80.0 }) as usize;
-        }
-        left -= 1;
-        packets.push([0; SAMPLES].map(|_: u8| {
-            sample += 1;
-            let at = f64::from(sample) / 8_000.0;
-            let syllable = (std::f64::consts::TAU * 4.0 * at).sin().max(0.0);
-            let level = if talks { 150.0 + 7_000.0 * syllable } else { 20.0 };
-            low += 0.3 * (random.normal() - low);
-            let pitch = (std::f64::consts::TAU * (120.0 + 20.0 * (at * 2.0).sin()) * at).sin();
-            mu_law((level * (0.6 * pitch + 0.4 * low)).clamp(-32_000.0, 32_000.0) as i16)
-        }));
-    }
-    packets
-}
-
-struct Message {
-    at_us: i64,
-    path: Path,
-    text: String,
-}
-
-struct Leg<'a> {
-    path: Path,
-    sound: &'a [[u8; SAMPLES]],
-    sequence: u16,
-    timestamp: u32,
-    ssrc: u32,
-    at: usize,
-}
-
-/// A customer at 10.1.x.y calls the agent at 10.2.x.y; each has an address of its own.
-struct Call {
-    number: u32,
-    addresses: [IpAddr; 2],
-}
-
-impl Call {
-    fn new(number: u32) -> Self {
-        let [_, _, high, low] = (number + 1).to_be_bytes();
-        Self { number, addresses: [1, 2].map(|side| IpAddr::V4(Ipv4Addr::new(10, side, high, low))) }
-    }
-
-    fn path(&self, from: usize, port: u16, dscp: u8) -> Path {
-        let [source, destination] = [from, 1 - from].map(|side| SocketAddr::new(self.addresses[side], port));
-        Path { source, destination, vlan: None, dscp }
-    }
-
-    fn legs<'a>(&self, sounds: &'a [Sound]) -> [Leg<'a>; 2] {
-        let sound = &sounds[self.number as usize % sounds.len()];
-        let place = Random::new(u64::from(self.number), "place").bits() as usize;
-        [0, 1].map(|from| {
-            let side = &sound.sides[from];
-            let mut random = Random::new(u64::from(self.number), ["customer", "agent"][from]);
-            Leg {
-                path: self.path(from, 20_000, DSCP_MEDIA),
-                sequence: random.bits() as u16,
-                timestamp: random.bits() as u32,
-                ssrc: random.bits() as u32,
-                sound: side,
-                at: if sound.is_talk { place } else { random.bits() as usize } % side.len(),
-            }
-        })
-    }
-
-    fn opening(&self, at_us: i64) -> [Message; 4] {
-        [
-            self.message(at_us, 0, "INVITE", 1, None, true),
-            self.message(at_us + 20_000, 1, "INVITE", 1, Some("180 Ringing"), false),
-            self.message(at_us + 150_000, 1, "INVITE", 1, Some("200 OK"), true),
-            self.message(at_us + 158_000, 0, "ACK", 1, None, false),
-        ]
-    }
-
-    fn ending(&self, at_us: i64) -> [Message; 2] {
-        [self.message(at_us, 0, "BYE", 2, None, false), self.message(at_us + 20_000, 1, "BYE", 2, Some("200 OK"), false)]
-    }
-
-    fn message(&self, at_us: i64, from: usize, method: &str, cseq: u32, status: Option<&str>, with_sdp: bool) -> Message {
-        let [customer, agent] = self.addresses;
-        let number = self.number;
-        let to_tag = if method == "INVITE" && status.is_none() { "" } else { ";tag=b" };
-        let first = status.map_or_else(|| format!("{method} sip:1001@{agent} SIP/2.0"), |status| format!("SIP/2.0 {status}"));
-        let body = if with_sdp {
-            let own = self.addresses[from];
-            format!(
-                "v=0\r\no=- {number} 1 IN IP4 {own}\r\ns=-\r\nc=IN IP4 {own}\r\nt=0 0\r\nm=audio 20000 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na=ptime:20\r\n"
-            )
-        } else {
-            String::new()
-        };
-        let kind = if with_sdp { "Content-Type: application/sdp\r\n" } else { "" };
-        let text = format!(
-            "{first}\r\nVia: SIP/2.0/UDP {customer}:5060;branch=z9hG4bK{number}-{cseq}-{branch}\r\nMax-Forwards: 70\r\n\
-             From: <sip:+1202{number:07}@carrier.example>;tag=a\r\nTo: <sip:1001@pbx.example>{to_tag}\r\n\
-             Call-ID: {number}@carrier.example\r\nCSeq: {cseq} {method}\r\nContact: <sip:{user}@{own}:5060>\r\n{kind}Content-Length: {length}\r\n\r\n{body}",
-            branch = if method == "ACK" { "ack" } else { "1" },
-            user = ["customer", "1001"][from],
-            own = self.addresses[from],
-            length = body.len(),
-        );
-        Message { at_us, path: self.path(from, 5_060, DSCP_SIGNALLING), text }
-    }
+    let mut file = BufWriter::with_capacity(1 << 20, File::create(&arguments.pcap)?);
+    let header = to_bytes(&[]);
+    file.write_all(&header)?;
+    let packets = Traffic { calls, seconds, ramp_ms, has_byes: !no_bye }.each(&sounds, |at_us, frame| {
+        let packet = Packet { at_us: DEFAULT_START_EPOCH_MS * 1_000 + at_us, frame: frame.to_vec() };
+        file.write_all(&to_bytes(&[packet])[header.len()..])
+    })?;
+    file.flush()?;
+    Ok(packets)
 }

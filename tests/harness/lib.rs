@@ -30,7 +30,9 @@ pub mod site;
 pub mod sound;
 pub mod speech;
 mod timeline;
+pub mod traffic;
 pub mod truth;
+pub mod wire;
 
 pub use error::Error;
 pub use maker::{Made, make, make_file};
