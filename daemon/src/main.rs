@@ -14,6 +14,7 @@ mod egress;
 mod end;
 mod events;
 mod load;
+mod manual;
 mod notice;
 mod notify;
 mod pipeline;
@@ -27,14 +28,14 @@ mod uplink;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::config::Places;
 use crate::end::End;
 
 /// Hears a contact centre's calls on the spot and says only scores, over MQTT. No sound and no word leaves.
 #[derive(Parser)]
-#[command(name = "sotto", version)]
+#[command(name = "sotto", version, after_help = "Exit status: 0 fine; 1 the answer is no, or the input was damaged; 2 usage; 78 bad configuration.")]
 struct Arguments {
     #[command(flatten)]
     places: Places,
@@ -79,6 +80,9 @@ enum Command {
     Bench(bench::Arguments),
     /// One screen of truth: calls by outcome, what waits, how old the numbers are.
     Status(status::Arguments),
+    /// Write the manual pages and completions, for the package.
+    #[command(hide = true)]
+    Manual(manual::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -102,6 +106,7 @@ fn main() -> ExitCode {
         Command::Charter(arguments) => charter::run(&arguments),
         Command::Bench(arguments) => bench::run(&places, &arguments),
         Command::Status(arguments) => status::run(&places, &arguments),
+        Command::Manual(arguments) => manual::run(Arguments::command(), &arguments),
     };
     let (why, code) = match end {
         Ok(()) => return ExitCode::SUCCESS,
