@@ -27,7 +27,8 @@ fn charter() -> String {
     let (agreed, _) = CHARTER.split_once("[[category]]").unwrap();
     let (before, keywords) = agreed.rsplit_once("[[purpose]]").unwrap();
     assert!(keywords.contains("keywords"));
-    before.replace(", \"keywords\"]", "]").replace("detail = [\"talk_balance\"]", "detail = []")
+    let before = before.replace(", \"keywords\"]", "]").replace("detail = [\"talk_balance\"]", "detail = []");
+    before + "[controller]\nname = \"Harbor Telecom\"\ncontact = \"privacy@harbor.example\"\n"
 }
 
 /// A box with a sound card whose line is a pipe.

@@ -40,12 +40,12 @@ metric = "keywords"
 why = "See which topics come up"
 basis = "legitimate interest"
 review_by = "2099-01-01"
-[[category]]
-name = "refund"
-phrases = ["refund", "money back"]
 [controller]
 name = "Harbor Telecom"
 contact = "privacy@harbor.example"
+[[category]]
+name = "refund"
+phrases = ["refund", "money back"]
 "#;
 
 /// A charter without any number that needs sound: nothing is decoded and no model is loaded.
