@@ -1,5 +1,7 @@
 //! No score is lost, doubled in the ledger or silently missing, whoever is killed.
 
+#[path = "kill/collector.rs"]
+mod collector;
 #[path = "kill/resident.rs"]
 mod resident;
 #[path = "kill/site.rs"]
@@ -56,7 +58,7 @@ fn the_uplink_is_killed_and_nothing_is_missing() {
         calls.extend(site.score(CALLS_A_KILL));
         let mut process = uplink();
         // The moment is the test: from before it connects until after the last acknowledgement.
-        sleep(Duration::from_secs_f64(random.unit() * 0.12));
+        sleep(Duration::from_secs_f64(random.unit() * 0.4));
         process.kill().unwrap();
         let seen = witness.seen();
         killed_in_flight += usize::from(seen.published.keys().any(|call| !seen.acknowledged.contains(call)));

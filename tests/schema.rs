@@ -2,16 +2,19 @@
 //!
 //! `SOTTO_WRITE_SCHEMA=1 cargo test --release -p sotto-tests --test schema` writes them anew after a change of the types.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use sotto_charter::{Names, thresholds};
-use sotto_report::messages::{Birth, Coverage, Event, EventKind, Gauges, Health, State, Status};
+use sotto_report::messages::{Birth, Coverage, Event, EventKind, Gauges, Health, LostRange, State, Status};
 use sotto_report::{
-    CallId, Direction, EndCause, Field, Fingerprint, Group, Id, Kind, MediaCodec, Millis, Outcome, Quantity, Reason, Score, schema::all,
+    Ack, CallId, Direction, EndCause, Field, Fingerprint, Group, Id, Kind, MediaCodec, Millis, Outcome, Quantity, Reason, Score,
+    schema::{all, inbound},
 };
-use sotto_tests::schema::{folder, name_of, validate};
-use sotto_uplink::{About, Message, render, render_notice, schema_fingerprint};
+use sotto_spool::Entry;
+use sotto_tests::process::repository;
+use sotto_tests::schema::{ASYNCAPI, folder, name_of, validate};
+use sotto_uplink::{About, Message, asyncapi, contract_fingerprint, render, render_ack, render_entry, render_notice, schema_fingerprint};
 
 const NOW: i64 = 1_790_000_000_000;
 
@@ -19,7 +22,7 @@ const NOW: i64 = 1_790_000_000_000;
 fn what_is_shipped_is_what_the_types_say() {
     let folder = folder();
     let mut names = BTreeSet::new();
-    for (name, schema) in all(&thresholds::ALL) {
+    for (name, schema) in all(&thresholds::ALL).into_iter().chain(inbound()).chain([(ASYNCAPI, asyncapi())]) {
         let path = folder.join(format!("{name}.json"));
         let text = format!("{}\n", serde_json::to_string_pretty(&schema).unwrap());
         if std::env::var_os("SOTTO_WRITE_SCHEMA").is_some_and(|value| value == "1") {
@@ -73,11 +76,14 @@ fn messages_about_the_box_keep_to_theirs() {
         epoch: Fingerprint(0xffff_ffff),
         charter: Fingerprint(u64::MAX),
         schema: schema_fingerprint(),
+        contract: contract_fingerprint(),
     };
     check(&render_notice(&birth, &about));
     check(&render_notice(&Health::default(), &about));
     check(&render_notice(&Health { ts_ms, backlog: u64::MAX, tap_age_s: Some(1), tap: Gauges { packets: u64::MAX, ..Gauges::default() }, ..Health::default() }, &about));
     check(&render_notice(&Event { ts_ms, event: EventKind::Shedding, shed_level: 2, shed_level_before: 1 }, &about));
+    let lost_to = CallId { epoch: 7, seq: u64::MAX };
+    check(&render_notice(&LostRange { ts_ms, lost_from: CallId { epoch: 7, seq: 1 }, lost_to, lost_calls: 1, lost_scores: u64::MAX }, &about));
     let coverage = Coverage {
         ts: ts_ms,
         hour: ts_ms,
@@ -87,6 +93,80 @@ fn messages_about_the_box_keep_to_theirs() {
         expired_unacked: 2,
     };
     check(&render_notice(&coverage, &about));
+}
+
+#[test]
+fn what_waits_and_what_a_collector_says_of_it_keep_to_theirs() {
+    let entry = Entry { row: i64::MAX, score: full_score(Outcome::Scored, 0.5), names: 5, bytes: 0 };
+    check(&render_entry(&entry, Fingerprint(7), &names(), &about()));
+    for orders in ["1", "1-4,6,8-18446744073709551615"] {
+        check(&render_ack(&Ack { ts_ms: Millis::rounded(NOW), outbox: Fingerprint(7), orders: orders.parse().unwrap() }, &about()));
+    }
+}
+
+/// Whoever read what was released reads what is sent today: keys are added, and none is taken away, moved or turned into something else.
+#[test]
+fn what_was_released_is_kept() {
+    let released = repository().join("tests/fixtures/contract-0.1");
+    let now: BTreeMap<String, Value> = all(&thresholds::ALL).into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect();
+    for entry in std::fs::read_dir(&released).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let before: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let faults = breaks(&before, now.get(&name).unwrap_or(&Value::Null));
+        assert!(faults.is_empty(), "{name}: {faults:?}");
+    }
+}
+
+#[test]
+fn a_break_of_what_was_released_is_seen() {
+    let before = json!({"required": ["a"], "properties": {"a": {"type": "integer", "minimum": 0, "maximum": 9}, "b": {"enum": ["x", "y"]}}});
+    let with = |pointer: &str, value: Value| {
+        let mut after = before.clone();
+        *after.pointer_mut(pointer).unwrap() = value;
+        breaks(&before, &after)
+    };
+    assert_eq!(breaks(&before, &before), Vec::<String>::new());
+    assert_eq!(with("/properties/b/enum", json!(["x", "y", "z"])), Vec::<String>::new(), "a word more");
+    for (pointer, value) in [
+        ("/required", json!([])),
+        ("/properties", json!({"a": {"type": "integer", "minimum": 0, "maximum": 9}})),
+        ("/properties/a/type", json!("string")),
+        ("/properties/a/maximum", json!(10)),
+        ("/properties/a/minimum", json!(-1)),
+        ("/properties/b/enum", json!(["x"])),
+    ] {
+        assert_eq!(with(pointer, value).len(), 1, "{pointer}");
+    }
+}
+
+/// What a reader of the schema `before` could stumble over in a message of `after`.
+fn breaks(before: &Value, after: &Value) -> Vec<String> {
+    let mut faults = Vec::new();
+    let required = |schema: &Value| -> BTreeSet<String> { schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect() };
+    faults.extend(required(before).difference(&required(after)).map(|key| format!("{key} may be absent now")));
+    for (key, old) in before["properties"].as_object().into_iter().flatten() {
+        let new = &after["properties"][key];
+        if new.is_null() {
+            faults.push(format!("{key} is gone"));
+            continue;
+        }
+        let words = |property: &Value| -> BTreeSet<String> { property["enum"].as_array().into_iter().flatten().map(ToString::to_string).collect() };
+        if !words(old).is_subset(&words(new)) {
+            faults.push(format!("{key} lost a word"));
+        }
+        for (what, is_wider) in [("maximum", 1.0), ("minimum", -1.0)] {
+            if let Some(old) = old[what].as_f64()
+                && new[what].as_f64().is_none_or(|new| (new - old) * is_wider > 0.0)
+            {
+                faults.push(format!("{key} has another {what}"));
+            }
+        }
+        if ["type", "const", "multipleOf", "x-unit"].iter().any(|what| old[*what] != new[*what]) {
+            faults.push(format!("{key} means something else"));
+        }
+    }
+    faults
 }
 
 #[test]

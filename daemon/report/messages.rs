@@ -47,6 +47,8 @@ pub struct Birth {
     pub charter: Fingerprint,
     /// Digest of the JSON Schema of `call/score`.
     pub schema: Fingerprint,
+    /// Digest of the AsyncAPI document and all schemas.
+    pub contract: Fingerprint,
 }
 
 /// `health`, retained: the box's state in numbers that an admin needs at 3 a.m.
@@ -56,7 +58,7 @@ pub struct Health {
     pub ts_ms: Millis,
     /// Counts connections.
     pub connection: u64,
-    /// Rows that wait for their PUBACK.
+    /// Rows that wait for their acknowledgement.
     pub backlog: u64,
     /// Age of the oldest of them, seconds.
     pub backlog_age_s: u64,
@@ -70,6 +72,14 @@ pub struct Health {
     pub no_subscriber: u64,
     /// Rows whose content did not hold when they were read again; kept back.
     pub invalid_rows: u64,
+    /// Calls that the disk lost; see `lost`.
+    pub lost_calls: u64,
+    /// Scores that the disk lost before they were delivered.
+    pub lost_scores: u64,
+    /// How often another client took over our session: a second box of the same name, or a copy of this one.
+    pub taken_over: u64,
+    /// How often the wall clock jumped while the box ran.
+    pub clock_jumps: u64,
     /// Seconds since the tap last wrote its gauges; absent before it ever did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tap_age_s: Option<u64>,
@@ -187,6 +197,22 @@ pub struct Withdrawn {
     pub v: u32,
     /// The call.
     pub call: CallId,
+}
+
+/// `lost`: the disk lost calls or scores. Sent until somebody has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LostRange {
+    /// When it is told.
+    pub ts_ms: Millis,
+    /// The lowest call that may be concerned.
+    pub lost_from: CallId,
+    /// The highest.
+    pub lost_to: CallId,
+    /// Calls of which not even the outcome is known any more, at most; they are in no count of `coverage`.
+    pub lost_calls: u64,
+    /// Scores that were not delivered and never will be, at most.
+    pub lost_scores: u64,
 }
 
 /// `coverage`, retained: the ledger. `calls_seen` is the sum of the outcomes.

@@ -24,10 +24,17 @@ pub fn all(thresholds: &[Threshold]) -> Vec<(&'static str, Value)> {
         ("health", health()),
         ("coverage", coverage()),
         ("event", event()),
+        ("lost", lost()),
         ("call-score", score(thresholds)),
         ("call-withdrawn", withdrawn()),
         ("notice", notice()),
     ]
+}
+
+/// What may come in, and its schema, by the last part of its topic (`sotto-in/v1/<site>/<node>/…`).
+#[must_use]
+pub fn inbound() -> Vec<(&'static str, Value)> {
+    vec![("ack", ack())]
 }
 
 /// The schema of `call/score`.
@@ -38,6 +45,8 @@ pub fn score(thresholds: &[Threshold]) -> Value {
         ("v".to_owned(), json!({"const": 1, "description": "Version of this shape; fields are only added."})),
         ("call".to_owned(), json!({"type": "string", "pattern": CALL_ID, "description": "Names the call; never the SIP Call-ID. Equal ids are the same message sent again."})),
         ("seq".to_owned(), json!({"type": "integer", "minimum": 1, "description": "The number in `call`; calls without a score leave gaps, which `coverage` explains."})),
+        ("outbox".to_owned(), fingerprint("Names the queue that it was sent from, for a collector's acknowledgement.")),
+        ("order".to_owned(), json!({"type": "integer", "minimum": 1, "description": "Its place in that queue, which counts scores from 1 without gaps."})),
         ("ts_ms".to_owned(), millis("When the call began.")),
         ("ended_ms".to_owned(), millis("When the call ended.")),
         ("expires_ms".to_owned(), millis("When every copy of this message must be deleted.")),
@@ -95,6 +104,7 @@ fn birth() -> Value {
         ("epoch".to_owned(), fingerprint("Names the spool; call ids begin with its last eight digits.")),
         ("charter".to_owned(), fingerprint("The charter in force.")),
         ("schema".to_owned(), fingerprint("Digest of the schema of call/score.")),
+        ("contract".to_owned(), fingerprint("Digest of the AsyncAPI document and all schemas.")),
     ]);
     let required = ["ts_ms", "connection", "version_major", "version_minor", "version_patch", "epoch", "charter", "schema"];
     object("birth", "What runs here; retained, at each connection.", properties, required)
@@ -106,13 +116,17 @@ fn health() -> Value {
     properties.insert("audit_hash".to_owned(), fingerprint("First 64 bits of that entry's hash: keep both, and `sotto audit verify --anchor` finds a chain that was cut off or written anew."));
     let counts = [
         ("connection", "Counts connections."),
-        ("backlog", "Rows that wait for their PUBACK."),
+        ("backlog", "Rows that wait for their acknowledgement."),
         ("backlog_age_s", "Age of the oldest of them, seconds."),
         ("expired_unacked", "Rows that expired before they could be delivered."),
         ("dead_letters", "Rows that the broker will not take; kept."),
         ("acked", "Rows acknowledged since the spool was created."),
         ("no_subscriber", "Acknowledgements that said nobody subscribes; the rows stay."),
         ("invalid_rows", "Rows whose content did not hold when read again; kept back."),
+        ("lost_calls", "Calls that the disk lost; see lost."),
+        ("lost_scores", "Scores that the disk lost before they were delivered."),
+        ("taken_over", "How often another client took over the box's session: a second box of the same name, or a copy of it."),
+        ("clock_jumps", "How often the wall clock jumped while the box ran."),
         ("tap_age_s", "Seconds since the tap wrote its numbers."),
         ("audit_seq", "Number of the last entry of the audit chain."),
         ("calls_open", "Calls running now."),
@@ -188,6 +202,32 @@ fn notice() -> Value {
         ("text_de".to_owned(), text("German")),
     ]);
     object("notice", "What is measured of whom, why, who sees it, how long, and what people can do; retained.", properties, ["v", "ts_ms", "charter"])
+}
+
+fn lost() -> Value {
+    let mut properties = about();
+    properties.extend([
+        ("ts_ms".to_owned(), millis("When it is told.")),
+        ("lost_from".to_owned(), json!({"type": "string", "pattern": CALL_ID, "description": "The lowest call that may be concerned."})),
+        ("lost_to".to_owned(), json!({"type": "string", "pattern": CALL_ID, "description": "The highest."})),
+        ("lost_calls".to_owned(), count("Calls of which not even the outcome is known any more, at most; in no count of coverage.")),
+        ("lost_scores".to_owned(), count("Scores that were not delivered and never will be, at most.")),
+    ]);
+    object("lost", "The disk lost calls or scores; sent until somebody has it.", properties, ["ts_ms", "lost_from", "lost_to", "lost_calls", "lost_scores"])
+}
+
+fn ack() -> Value {
+    let mut properties = about();
+    properties.extend([
+        ("ts_ms".to_owned(), millis("When it was said.")),
+        ("outbox".to_owned(), fingerprint("The queue, as the scores name it.")),
+        (
+            "orders".to_owned(),
+            json!({"type": "string", "pattern": "^[1-9][0-9]{0,19}(-[1-9][0-9]{0,19})?(,[1-9][0-9]{0,19}(-[1-9][0-9]{0,19})?){0,15}$",
+                "description": "The scores, by their order: ranges, ascending, apart from each other."}),
+        ),
+    ]);
+    object("ack", "A collector has these scores on its disk; retained. The box deletes what of them it was still keeping.", properties, ["ts_ms", "outbox", "orders"])
 }
 
 /// What every message repeats of its topic.
@@ -273,7 +313,7 @@ mod tests {
 
     #[test]
     fn no_property_is_free_text() {
-        for (message, schema) in all(&[]) {
+        for (message, schema) in all(&[]).into_iter().chain(inbound()) {
             assert_eq!(schema["additionalProperties"], false, "{message}");
             for (key, property) in schema["properties"].as_object().unwrap() {
                 let is_text = property["type"] == "string";

@@ -14,8 +14,13 @@ pub enum SpoolError {
         /// Its version as SQLite counts: 3051002 is 3.51.2.
         found: i32,
     },
-    /// The file is there and is no database, or a damaged one. It is left as it is.
+    /// The file is there and is no database, or a damaged one of somebody else. It is left as it is.
     Damaged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The spool is damaged or gone, and another process has it open: it cannot be salvaged before that one has ended.
+    DamagedInUse {
         /// The file.
         path: PathBuf,
     },
@@ -32,6 +37,13 @@ pub enum SpoolError {
         found: i64,
         /// The newest that this program knows.
         known: i64,
+    },
+    /// The file is of an older version, and whoever only looks does not upgrade it.
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// Its schema's version.
+        found: i64,
     },
     /// SQLite did not take a setting without which a power cut could lose rows.
     Setting {
@@ -110,7 +122,9 @@ impl fmt::Display for SpoolError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OldSqlite { found } => write!(formatter, "SQLite {found} can lose rows when its log is reset; 3051003 or newer is needed"),
-            Self::Damaged { path } => write!(formatter, "{}: damaged, or no database; move it away to begin a new one, its rows are lost", path.display()),
+            Self::Damaged { path } => write!(formatter, "{}: no database, and no spool that was damaged; move it away to begin a new one", path.display()),
+            Self::DamagedInUse { path } => write!(formatter, "{}: damaged, and it cannot be salvaged while another process has it open", path.display()),
+            Self::Older { path, found } => write!(formatter, "{}: schema version {found}; the tap or the uplink upgrades it at its next start", path.display()),
             Self::NotASpool { path } => write!(formatter, "{}: a database of another program", path.display()),
             Self::Newer { path, found, known } => {
                 write!(formatter, "{}: schema version {found}, and this program knows {known} at most; use the newer program", path.display())

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use sotto_charter::Names;
 use sotto_report::{CallId, Score};
 
-use crate::{Spool, SpoolError};
+use crate::{Found, Spool, SpoolError, lost};
 
 /// More than this is no score (a full one has under 3 KiB).
 const LONGEST_SCORE: usize = 8_192;
@@ -73,8 +73,9 @@ impl Row {
 impl Spool {
     /// The oldest rows after `after_row` (0 for the very oldest) that wait, at most `limit`.
     ///
-    /// Each is read back through [`Score`]'s own parser, which takes nothing that the schema does not have. A row that does not hold is
-    /// marked, kept and counted ([`crate::Backlog::invalid`]), and the next ones come in its place.
+    /// Each is read back through [`Score`]'s own parser, which takes nothing that the schema does not have. A row that this program cannot read
+    /// is marked, kept and counted ([`crate::Backlog::invalid`]); one that the disk has changed is taken out and told as lost
+    /// ([`View::untold_loss`](crate::View::untold_loss)). The next ones come in their place.
     ///
     /// # Errors
     /// The spool cannot be read, or a bad row cannot be marked.
@@ -87,56 +88,68 @@ impl Spool {
             let Some((last, _)) = read.last() else { return Ok(entries) };
             after = *last;
             let is_last = read.len() < wanted;
-            let mut invalid = Vec::new();
-            for (row, entry) in read {
-                match entry {
-                    Some(entry) => entries.push(entry),
-                    None => invalid.push(row),
+            let mut is_whole = true;
+            for (row, content) in read {
+                is_whole &= matches!(content, Content::Holds(_));
+                match content {
+                    Content::Holds(entry) => entries.push(*entry),
+                    Content::Unreadable => self.keep_back(row, DeadLetter::Invalid)?,
+                    Content::Damaged => self.lose(row)?,
                 }
             }
-            for row in &invalid {
-                self.keep_back(*row, DeadLetter::Invalid)?;
-            }
-            if is_last || invalid.is_empty() {
+            if is_last || is_whole {
                 return Ok(entries);
             }
         }
     }
 
-    fn read_rows(&self, after_row: i64, limit: usize) -> Result<Vec<(i64, Option<Entry>)>, SpoolError> {
+    /// Takes out a row that the disk has changed, and notes that its score is lost.
+    fn lose(&mut self, row: i64) -> Result<(), SpoolError> {
+        self.durable("taking out a damaged row", |transaction| {
+            let (seq, epoch): (u64, u32) = transaction.query_row(
+                "SELECT call, (SELECT epoch FROM epoch WHERE first_seq <= call ORDER BY first_seq DESC LIMIT 1) FROM outbox WHERE row = ?1",
+                [row],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )?;
+            let call = CallId { epoch, seq };
+            lost::insert(transaction, &Found { from: call, to: call, calls: 0, scores: 1 })?;
+            transaction.execute("DELETE FROM outbox WHERE row = ?1", [row]).map(drop)
+        })
+    }
+
+    fn read_rows(&self, after_row: i64, limit: usize) -> Result<Vec<(i64, Content)>, SpoolError> {
         let failed = SpoolError::of("reading the outbox");
         let mut statement = self
             .connection()
             .prepare_cached(
-                "SELECT row, call, names, queued_ms, expires_ms, score, digest FROM outbox
+                // By its number, whatever other index there is: that is the order.
+                "SELECT row, call, names, queued_ms, expires_ms, score, digest,
+                        (SELECT epoch FROM epoch WHERE first_seq <= call ORDER BY first_seq DESC LIMIT 1) FROM outbox NOT INDEXED
                  WHERE row > ?1 AND state = 'waiting' ORDER BY row LIMIT ?2",
             )
             .map_err(&failed)?;
-        let epoch = self.epoch();
         statement
             .query_map(params![after_row, limit], |row| {
                 let number: i64 = row.get(0)?;
-                Ok((number, entry(row, number, epoch)))
+                Ok((number, content(row, number)))
             })
             .and_then(Iterator::collect)
             .map_err(failed)
     }
 
-    /// The broker has acknowledged these rows with success: they are deleted and counted. Returns how many there were.
+    /// These rows were acknowledged: they are deleted and counted. Returns how many there were.
     ///
     /// # Errors
     /// It could not be written: the rows are still there, and will be sent again.
     pub fn acked(&mut self, rows: &[i64]) -> Result<u64, SpoolError> {
-        const DOING: &str = "deleting acknowledged rows";
-        let failed = SpoolError::of(DOING);
-        let transaction = self.transaction(DOING)?;
-        let mut deleted = 0;
-        for row in rows {
-            deleted += transaction.prepare_cached("DELETE FROM outbox WHERE row = ?1").and_then(|mut statement| statement.execute([row])).map_err(&failed)?;
-        }
-        transaction.execute("UPDATE spool SET acked = acked + ?1", [deleted]).map_err(&failed)?;
-        transaction.commit().map_err(failed)?;
-        Ok(deleted as u64)
+        self.durable("deleting acknowledged rows", |transaction| {
+            let mut deleted = 0;
+            for row in rows {
+                deleted += transaction.prepare_cached("DELETE FROM outbox WHERE row = ?1")?.execute([row])?;
+            }
+            transaction.prepare_cached("UPDATE spool SET acked = acked + ?1")?.execute([deleted])?;
+            Ok(deleted as u64)
+        })
     }
 
     /// Keeps a row back for good; it is deleted when it expires.
@@ -144,11 +157,9 @@ impl Spool {
     /// # Errors
     /// It could not be written.
     pub fn keep_back(&mut self, row: i64, why: DeadLetter) -> Result<(), SpoolError> {
-        self.connection()
-            .prepare_cached("UPDATE outbox SET state = ?2 WHERE row = ?1 AND state = 'waiting'")
-            .and_then(|mut statement| statement.execute(params![row, why.state()]))
-            .map(drop)
-            .map_err(SpoolError::of("keeping a row back"))
+        self.durable("keeping a row back", |transaction| {
+            transaction.prepare_cached("UPDATE outbox SET state = ?2 WHERE row = ?1 AND state = 'waiting'")?.execute(params![row, why.state()]).map(drop)
+        })
     }
 
     /// Puts rows that did not hold back into the queue, to be read once more: a newer program may read what an older one could not, as
@@ -157,10 +168,7 @@ impl Spool {
     /// # Errors
     /// It could not be written.
     pub fn reconsider(&mut self) -> Result<u64, SpoolError> {
-        self.connection()
-            .execute("UPDATE outbox SET state = 'waiting' WHERE state = 'invalid'", [])
-            .map(|rows| rows as u64)
-            .map_err(SpoolError::of("reconsidering rows"))
+        self.durable("reconsidering rows", |transaction| transaction.execute("UPDATE outbox SET state = 'waiting' WHERE state = 'invalid'", []).map(|rows| rows as u64))
     }
 
     /// Counts acknowledgements that said that nobody subscribes.
@@ -168,10 +176,15 @@ impl Spool {
     /// # Errors
     /// It could not be written.
     pub fn count_no_subscriber(&mut self, rows: u64) -> Result<(), SpoolError> {
-        self.connection()
-            .execute("UPDATE spool SET no_subscriber = no_subscriber + ?1", [rows])
-            .map(drop)
-            .map_err(SpoolError::of("counting rows without a subscriber"))
+        self.durable("counting rows without a subscriber", |transaction| transaction.execute("UPDATE spool SET no_subscriber = no_subscriber + ?1", [rows]).map(drop))
+    }
+
+    /// Counts that another client took over our session.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub fn count_taken_over(&mut self) -> Result<(), SpoolError> {
+        self.durable("counting a takeover", |transaction| transaction.execute("UPDATE spool SET taken_over = taken_over + 1", []).map(drop))
     }
 
     /// Counts a connection to the broker, and returns its number, from 1.
@@ -179,9 +192,7 @@ impl Spool {
     /// # Errors
     /// It could not be written.
     pub fn count_connection(&mut self) -> Result<u64, SpoolError> {
-        self.connection()
-            .query_row("UPDATE spool SET connections = connections + 1 RETURNING connections", [], |row| row.get(0))
-            .map_err(SpoolError::of("counting a connection"))
+        self.durable("counting a connection", |transaction| transaction.query_row("UPDATE spool SET connections = connections + 1 RETURNING connections", [], |row| row.get(0)))
     }
 
     /// Keeps the uplink's own copy of the site's names, by their fingerprint.
@@ -191,27 +202,34 @@ impl Spool {
     pub fn remember_names(&mut self, names: &Names) -> Result<(), SpoolError> {
         const DOING: &str = "keeping the site's names";
         let text = |list: &[String]| serde_json::to_string(list).map_err(|_| SpoolError::Database { doing: DOING, code: 0 });
-        self.connection()
-            .execute(
-                "INSERT INTO names (fingerprint, teams, lines) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-                params![names.fingerprint(), text(&names.teams)?, text(&names.lines)?],
-            )
-            .map(drop)
-            .map_err(SpoolError::of(DOING))
+        let (teams, lines) = (text(&names.teams)?, text(&names.lines)?);
+        self.durable(DOING, |transaction| {
+            transaction.execute("INSERT INTO names (fingerprint, teams, lines) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING", params![names.fingerprint(), teams, lines]).map(drop)
+        })
     }
 }
 
-/// A row as it was written; `None` where it does not hold.
-fn entry(row: &rusqlite::Row<'_>, number: i64, epoch: u32) -> Option<Entry> {
-    let seq: u64 = row.get(1).ok()?;
-    let (names, queued_ms, expires_ms) = (row.get(2).ok()?, row.get(3).ok()?, row.get(4).ok()?);
-    let text = row.get_ref(5).ok()?.as_str().ok()?;
-    if row.get::<_, i64>(6).ok()? != digest(seq, names, queued_ms, expires_ms, text) {
-        return None;
+/// What a row turned out to be.
+enum Content {
+    Holds(Box<Entry>),
+    /// Whole, but nothing that this program takes.
+    Unreadable,
+    /// Not as it was written.
+    Damaged,
+}
+
+fn content(row: &rusqlite::Row<'_>, number: i64) -> Content {
+    let read = || {
+        let (seq, names, queued_ms, expires_ms) = (row.get(1).ok()?, row.get(2).ok()?, row.get(3).ok()?, row.get(4).ok()?);
+        let text = row.get_ref(5).ok()?.as_str().ok()?;
+        let is_whole = row.get::<_, i64>(6).ok()? == digest(seq, names, queued_ms, expires_ms, text);
+        is_whole.then_some((CallId { epoch: row.get(7).ok()?, seq }, names, expires_ms, text))
+    };
+    let Some((call, names, expires_ms, text)) = read() else { return Content::Damaged };
+    match serde_json::from_str::<Score>(text) {
+        Ok(score) if score.call == call && score.expires.get() == expires_ms => Content::Holds(Box::new(Entry { row: number, score, names, bytes: text.len() })),
+        _ => Content::Unreadable,
     }
-    let score: Score = serde_json::from_str(text).ok()?;
-    let holds = score.call == CallId { epoch, seq } && score.expires.get() == expires_ms;
-    holds.then_some(Entry { row: number, score, names, bytes: text.len() })
 }
 
 pub(crate) fn digest(seq: u64, names: i64, queued_ms: i64, expires_ms: i64, text: &str) -> i64 {

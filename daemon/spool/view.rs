@@ -13,13 +13,12 @@ const HOUR_MS: i64 = 3_600_000;
 #[derive(Debug)]
 pub struct View {
     pub(crate) connection: Connection,
-    epoch: u32,
 }
 
 /// What waits to be sent, and what became of the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Backlog {
-    /// Rows that wait for their PUBACK.
+    /// Rows that wait for their acknowledgement.
     pub waiting: u64,
     /// Age of the oldest of them, milliseconds; 0 where none waits.
     pub oldest_ms: u64,
@@ -35,6 +34,14 @@ pub struct Backlog {
     pub expired_unacked: u64,
     /// Connections to the broker, since the spool was made.
     pub connections: u64,
+    /// How often another client took over our session, since the spool was made.
+    pub taken_over: u64,
+    /// How often the wall clock jumped while the box ran, since the spool was made.
+    pub clock_jumps: u64,
+    /// Calls that the disk lost, and that are in no count of the ledger.
+    pub lost_calls: u64,
+    /// Scores that the disk lost before they were delivered.
+    pub lost_scores: u64,
 }
 
 /// What the tap last said of itself, and when.
@@ -47,15 +54,21 @@ pub struct TapGauges {
 }
 
 impl View {
-    pub(crate) fn new(connection: Connection) -> rusqlite::Result<Self> {
-        let epoch = connection.query_row("SELECT epoch FROM spool", [], |row| row.get(0))?;
-        Ok(Self { connection, epoch })
+    /// Names who counts the calls now; the ids of new calls begin with it.
+    ///
+    /// # Errors
+    /// The spool cannot be read.
+    pub fn epoch(&self) -> Result<u32, SpoolError> {
+        epoch(&self.connection).map_err(SpoolError::of("reading the epoch"))
     }
 
-    /// Names this file; call ids begin with it.
-    #[must_use]
-    pub const fn epoch(&self) -> u32 {
-        self.epoch
+    /// The number of the newest row that was ever queued; 0 before the first.
+    ///
+    /// # Errors
+    /// The spool cannot be read.
+    pub fn newest_row(&self) -> Result<i64, SpoolError> {
+        let found = self.connection.query_row("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'", [], |row| row.get(0)).optional();
+        found.map(Option::unwrap_or_default).map_err(SpoolError::of("reading the outbox"))
     }
 
     /// The ledger: all calls ever seen, and those that began in the hour of `now_ms`.
@@ -104,28 +117,43 @@ impl View {
     /// # Errors
     /// The spool cannot be read.
     pub fn backlog(&self, now_ms: i64) -> Result<Backlog, SpoolError> {
-        self.connection
-            .prepare_cached(
-                "SELECT coalesce(sum(outbox.state = 'waiting'), 0), min(queued_ms) FILTER (WHERE outbox.state = 'waiting'),
-                        coalesce(sum(outbox.state IN ('too_large', 'payload_format')), 0), coalesce(sum(outbox.state = 'invalid'), 0),
-                        acked, no_subscriber, expired_unacked, connections
-                 FROM spool LEFT JOIN outbox",
-            )
+        let failed = SpoolError::of("reading the backlog");
+        let counters = "SELECT acked, no_subscriber, expired_unacked, connections, taken_over, clock_jumps,
+                               (SELECT coalesce(sum(calls), 0) FROM lost), (SELECT coalesce(sum(scores), 0) FROM lost) FROM spool";
+        // One transaction sees one state of the file, whatever the tap writes meanwhile.
+        let reading = self.connection.unchecked_transaction().map_err(&failed)?;
+        let mut backlog = reading
+            .prepare_cached(counters)
             .and_then(|mut statement| {
                 statement.query_row([], |row| {
                     Ok(Backlog {
-                        waiting: row.get(0)?,
-                        oldest_ms: row.get::<_, Option<i64>>(1)?.map_or(0, |queued| u64::try_from(now_ms - queued).unwrap_or(0)),
-                        dead_letters: row.get(2)?,
-                        invalid: row.get(3)?,
-                        acked: row.get(4)?,
-                        no_subscriber: row.get(5)?,
-                        expired_unacked: row.get(6)?,
-                        connections: row.get(7)?,
+                        acked: row.get(0)?,
+                        no_subscriber: row.get(1)?,
+                        expired_unacked: row.get(2)?,
+                        connections: row.get(3)?,
+                        taken_over: row.get(4)?,
+                        clock_jumps: row.get(5)?,
+                        lost_calls: row.get(6)?,
+                        lost_scores: row.get(7)?,
+                        ..Backlog::default()
                     })
                 })
             })
-            .map_err(SpoolError::of("reading the backlog"))
+            .map_err(&failed)?;
+        let mut statement = reading.prepare_cached("SELECT state, count(*), min(queued_ms) FROM outbox GROUP BY state").map_err(&failed)?;
+        let mut rows = statement.query([]).map_err(&failed)?;
+        while let Some(row) = rows.next().map_err(&failed)? {
+            let count: u64 = row.get(1).map_err(&failed)?;
+            match row.get_ref(0).and_then(|state| Ok(state.as_str()?)).map_err(&failed)? {
+                "waiting" => {
+                    backlog.waiting = count;
+                    backlog.oldest_ms = row.get(2).map(|queued: i64| u64::try_from(now_ms - queued).unwrap_or(0)).map_err(&failed)?;
+                }
+                "invalid" => backlog.invalid = count,
+                _ => backlog.dead_letters += count,
+            }
+        }
+        Ok(backlog)
     }
 
     /// What the tap last said of itself; `None` before it ever did, and where what stands there is not that.
@@ -154,4 +182,14 @@ impl View {
         let parsed = row.and_then(|(teams, lines)| Some(Names { teams: serde_json::from_str(&teams).ok()?, lines: serde_json::from_str(&lines).ok()? }));
         Ok(parsed.filter(|names| names.fingerprint() == fingerprint))
     }
+}
+
+/// The epoch that counts.
+pub(crate) fn epoch(connection: &Connection) -> rusqlite::Result<u32> {
+    connection.query_row("SELECT epoch FROM epoch ORDER BY first_seq DESC LIMIT 1", [], |row| row.get(0))
+}
+
+/// The epoch under which a call of this number was counted.
+pub(crate) fn epoch_of(connection: &Connection, seq: u64) -> rusqlite::Result<Option<u32>> {
+    connection.query_row("SELECT epoch FROM epoch WHERE first_seq <= ?1 ORDER BY first_seq DESC LIMIT 1", [seq], |row| row.get(0)).optional()
 }

@@ -1,6 +1,5 @@
 //! What the spool knows of a call that is contested or erased, and what it forgets of it.
 
-use rusqlite::OptionalExtension as _;
 use sotto_report::CallId;
 
 use crate::{Spool, SpoolError, View};
@@ -11,12 +10,9 @@ impl View {
     /// # Errors
     /// The spool cannot be read.
     pub fn knows(&self, call: CallId) -> Result<bool, SpoolError> {
-        let last: Option<u64> = self
-            .connection
-            .query_row("SELECT seq FROM sqlite_sequence WHERE name = 'call'", [], |row| row.get(0))
-            .optional()
-            .map_err(SpoolError::of("looking for a call"))?;
-        Ok(call.epoch == self.epoch() && call.seq > 0 && last.is_some_and(|last| call.seq <= last))
+        let failed = SpoolError::of("looking for a call");
+        let (last, _) = crate::open::highest(&self.connection).map_err(&failed)?;
+        Ok(call.seq > 0 && call.seq <= last && crate::view::epoch_of(&self.connection, call.seq).map_err(failed)? == Some(call.epoch))
     }
 }
 
@@ -27,11 +23,17 @@ impl Spool {
     /// # Errors
     /// It could not be written.
     pub fn forget(&mut self, call: CallId) -> Result<bool, SpoolError> {
-        let failed = SpoolError::of("forgetting a score");
-        if call.epoch != self.epoch() {
+        const DOING: &str = "forgetting a score";
+        let failed = SpoolError::of(DOING);
+        if crate::view::epoch_of(self.connection(), call.seq).map_err(&failed)? != Some(call.epoch) {
             return Ok(false);
         }
-        let gone = self.connection().execute("DELETE FROM outbox WHERE call = ?1", [call.seq]).map_err(&failed)?;
+        let gone = self.durable(DOING, |transaction| {
+            let gone = transaction.execute("DELETE FROM outbox WHERE call = ?1", [call.seq])?;
+            // Counted, so that it is not taken for lost.
+            transaction.execute("UPDATE spool SET withdrawn = withdrawn + ?1", [gone])?;
+            Ok(gone)
+        })?;
         if gone > 0 {
             // The log still holds what was deleted. Where a reader stands in the way, the next checkpoint gets it.
             self.connection().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(failed)?;

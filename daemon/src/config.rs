@@ -47,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) uplink: Option<Uplink>,
     /// Whose signatures the charter needs; `None` where the site asks for none.
     pub(crate) approval: Option<approval::Keys>,
+    /// The most that the spool may take, bytes.
+    pub(crate) quota_bytes: u64,
 }
 
 /// `[siprec]`, read.
@@ -86,6 +88,20 @@ pub(crate) struct Uplink {
     pub(crate) user: Option<String>,
     /// The certificate authority that signed the broker's certificate, PEM.
     pub(crate) ca: Option<PathBuf>,
+    /// Whose acknowledgement ends the keeping of a score.
+    #[serde(default)]
+    pub(crate) ack: Ack,
+}
+
+/// Who must have a score before the box deletes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Ack {
+    /// The broker.
+    #[default]
+    Broker,
+    /// A collector behind it (`sotto-collect`), which says so on `sotto-in/v1/<site>/<node>/ack`.
+    Collector,
 }
 
 /// A mirror port.
@@ -112,6 +128,7 @@ struct File {
     models: Option<ModelsTable>,
     uplink: Option<Uplink>,
     charter: Option<CharterTable>,
+    spool: Option<SpoolTable>,
 }
 
 #[derive(Deserialize)]
@@ -145,6 +162,25 @@ impl CharterTable {
             return Err("employer and representatives have the same key: one side would sign for both".to_owned());
         }
         Ok((self.approval == Approval::Required).then_some(keys))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SpoolTable {
+    /// The most that the spool may take on the disk, MiB.
+    quota_mib: u64,
+}
+
+impl SpoolTable {
+    /// A week of 100,000 calls a day.
+    const USUAL_MIB: u64 = 2_048;
+
+    fn bytes(table: Option<&Self>) -> Result<u64, String> {
+        /// From a few thousand scores to more than any box has calls.
+        const MIB: RangeInclusive<u64> = 16..=1_048_576;
+        let mib = table.map_or(Self::USUAL_MIB, |table| table.quota_mib);
+        if MIB.contains(&mib) { Ok(mib << 20) } else { Err(format!("quota_mib: must lie within {} and {}", MIB.start(), MIB.end())) }
     }
 }
 
@@ -409,6 +445,7 @@ impl Config {
             line,
             pack: all.models.map_or_else(|| "en".to_owned(), |models| models.pack),
             uplink: all.uplink,
+            quota_bytes: SpoolTable::bytes(all.spool.as_ref()).map_err(|what| missing(&format!("[spool] {what}")))?,
         })
     }
 }
@@ -442,6 +479,7 @@ impl File {
         self.models = over.models.or_else(|| self.models.take());
         self.uplink = over.uplink.or_else(|| self.uplink.take());
         self.charter = over.charter.or_else(|| self.charter.take());
+        self.spool = over.spool.or_else(|| self.spool.take());
         self.agents.extend(over.agents);
         self.lines.extend(over.lines);
     }

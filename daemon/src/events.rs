@@ -10,7 +10,7 @@ use sotto_capture::{CaptureError, OutletError};
 use sotto_charter::approval::Unsigned;
 use sotto_measure::Level;
 use sotto_models::ModelError;
-use sotto_spool::{DeadLetter, SpoolError};
+use sotto_spool::{DeadLetter, Found, SpoolError};
 use sotto_uplink::{Answer, Event as Uplink, Loss};
 
 /// One thing to say.
@@ -37,6 +37,12 @@ pub(crate) enum Event<'a> {
     SpoolFailed(&'a SpoolError),
     /// What is left out for want of time changed.
     Shedding { from: Level, to: Level },
+    /// The spool was damaged or gone; what could be read of it is in a new one.
+    SpoolSalvaged(&'a Found),
+    /// The disk is full: what was committed is safe, and what comes waits for room.
+    DiskFull(&'a SpoolError),
+    /// It has room again.
+    DiskHasRoom,
     /// A stage of the pipeline does not turn any more; the watchdog is not fed.
     StageStuck { stage: &'static str },
     /// What the uplink noticed.
@@ -66,6 +72,9 @@ impl Event<'_> {
             Self::RecogniserFailed(_) => "recogniser_failed",
             Self::SpoolFailed(_) => "spool_failed",
             Self::Shedding { .. } => "shedding",
+            Self::SpoolSalvaged(_) => "spool_salvaged",
+            Self::DiskFull(_) => "disk_full",
+            Self::DiskHasRoom => "disk_has_room",
             Self::StageStuck { .. } => "stage_stuck",
             Self::Uplink(_) => "uplink",
         }
@@ -73,10 +82,10 @@ impl Event<'_> {
 
     fn severity(&self) -> Severity {
         match self {
-            Self::CaptureFailed(_) | Self::SpoolFailed(_) | Self::StageStuck { .. } => Severity::Error,
+            Self::CaptureFailed(_) | Self::SpoolFailed(_) | Self::SpoolSalvaged(_) | Self::DiskFull(_) | Self::StageStuck { .. } => Severity::Error,
             Self::CharterUnsigned(_) | Self::InterfaceDown | Self::AnsweringFailed(_) | Self::RecogniserFailed(_) => Severity::Warning,
             Self::Shedding { from, to } if to > from => Severity::Warning,
-            Self::Uplink(Uplink::Lost { .. } | Uplink::Kept { .. } | Uplink::KeptBack { .. } | Uplink::Refused { .. } | Uplink::NamesUnknown | Uplink::Expired { .. }) => Severity::Warning,
+            Self::Uplink(Uplink::Lost { .. } | Uplink::Kept { .. } | Uplink::KeptBack { .. } | Uplink::Refused { .. } | Uplink::NamesUnknown | Uplink::Expired { .. } | Uplink::ClockJumped { .. } | Uplink::DiskFull | Uplink::LossTold { .. }) => Severity::Warning,
             _ => Severity::Info,
         }
     }
@@ -100,6 +109,14 @@ impl fmt::Display for Event<'_> {
                 let why = if to > from { "the box cannot keep up" } else { "there is room again" };
                 write!(formatter, "{why}: level {}, {}", to.index(), level_text(*to))
             }
+            Self::SpoolSalvaged(found) => write!(
+                formatter,
+                "the spool was damaged; what could be read goes on in a new one, the old one lies beside it as -damaged; lost, at most: {} scores and what became of {} calls, \
+                 between {} and {}",
+                found.scores, found.calls, found.from, found.to
+            ),
+            Self::DiskFull(error) => write!(formatter, "{error}: what is committed is safe, new scores are shed and then new calls refused until there is room"),
+            Self::DiskHasRoom => formatter.write_str("the disk has room again"),
             Self::StageStuck { stage } => write!(formatter, "{stage} does not turn any more"),
             Self::Uplink(event) => uplink(event, formatter),
         }
@@ -136,6 +153,9 @@ fn uplink(event: &Uplink, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         Uplink::Refused { message, answer } => write!(formatter, "the broker did not take {message:?}: {}", answer_text(*answer)),
         Uplink::NamesUnknown => formatter.write_str("scores wait for names that came with a newer configuration: restart the uplink"),
         Uplink::Expired { rows } => write!(formatter, "{rows} scores expired before they could be delivered"),
+        Uplink::ClockJumped { by_ms } => write!(formatter, "the wall clock jumped by {:.1} s: what expires waits until it has run for ten minutes", *by_ms as f64 / 1_000.0),
+        Uplink::DiskFull => formatter.write_str("the disk is full: acknowledgements cannot be noted, so nothing further is sent until there is room"),
+        Uplink::LossTold { scores } => write!(formatter, "the dashboards were told that the disk lost {scores} scores at most"),
         Uplink::Stopped { said_so: true } => formatter.write_str("stopped; the broker knows that the box is offline"),
         Uplink::Stopped { said_so: false } => formatter.write_str("stopped; the broker was not there to be told"),
     }
@@ -173,6 +193,7 @@ const fn loss_text(loss: Loss) -> &'static str {
         Loss::Disconnected => "the broker disconnected us",
         Loss::Protocol => "the broker does not keep to the protocol",
         Loss::Stalled => "the broker acknowledged nothing for 30 s",
+        Loss::CollectorForbidden => "the broker's access rules forbid to hear the collector: sotto-in/v1/<site>/<node>/ack",
     }
 }
 

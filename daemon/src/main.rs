@@ -24,6 +24,7 @@ mod siprec;
 mod status;
 mod subject;
 mod tap;
+mod timeline;
 mod uplink;
 
 use std::process::ExitCode;

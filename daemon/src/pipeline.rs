@@ -24,21 +24,22 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use sotto_capture::{CaptureError, Captured, Next, Outlet, Progress, Source, Wall};
-use sotto_charter::{Charter, Register, Site, day_of};
+use sotto_charter::{Charter, Mark, Register, Site, day_of};
 use sotto_dialog::{ConsentHeader, Dialogs, EndCause, Errand, Keys, Limits, ServerOptions};
 use sotto_measure::schedule::{Load, Standing, Step};
 use sotto_measure::{Answer, Depth, Job, Level, Measure, Output, Recogniser};
 use sotto_models::vad::Vad;
 use sotto_redact::{Terms, agent, decided, gate, gauges, opening};
-use sotto_report::Fingerprint;
 use sotto_report::messages::Gauges;
-use sotto_spool::{Act, Doing, MeasuredCall, People, Rights, Spool, SpoolError};
+use sotto_report::{CallId, Fingerprint};
+use sotto_spool::{Act, Doing, MeasuredCall, People, Rights, Spool, SpoolError, Timekeeper};
 
 use crate::events::{Event, say};
 use crate::load;
 use crate::pressure::Pressure;
 pub(crate) use count::{Until, count};
 use words::Hall;
+use crate::timeline::Timeline;
 
 /// Batches between capture and hearing: at 256 packets each, about 0.16 s of 2,000 calls.
 const BATCHES: usize = 64;
@@ -64,6 +65,8 @@ const KEPT: usize = 1_024;
 const REMEMBERED: usize = 16_384;
 /// Commits are grouped over this much.
 const GROUP: usize = 64;
+/// Openings and findings that a full disk did not take, and that are tried again; beyond, a call is counted as refused.
+const LATE: usize = 4_096;
 /// How often the tap writes its gauges.
 const GAUGES_EVERY: Duration = Duration::from_secs(10);
 /// How often the tap looks whether an agent has paused, objected or acknowledged.
@@ -203,6 +206,8 @@ enum ToKeep {
 /// Runs sources through the whole pipeline into the spool, until they end or [`Vital::stop`] is set.
 pub(crate) fn run(sources: Vec<Box<dyn Source>>, hearing: Hearing, spool: Spool, names: i64, progress: impl Fn(Progress) + Send) -> Result<(Came, Spool), SpoolError> {
     let Hearing { charter, site, vad, recogniser, models, recording, pace, vital, seed, mut rights, people, register } = hearing;
+    let (started, floor) = (Instant::now(), spool.time_floor()?);
+    let timeline = Timeline::new(floor.saturating_mul(1_000), wall_clock().micros, 0);
     let (to_hear, from_capture) = sync_channel(BATCHES);
     let workers = if recogniser.is_some() { words::workers() } else { 0 };
     let hall = &Hall::new(workers, pace);
@@ -243,6 +248,10 @@ pub(crate) fn run(sources: Vec<Box<dyn Source>>, hearing: Hearing, spool: Spool,
             to_keep,
             latest: Wall::default(),
             last_gauges: None,
+            started,
+            timeline,
+            timekeeper: Timekeeper::new(floor),
+            shift_micros: 0,
             capture: sotto_capture::Counters::default(),
             back: Vec::new(),
             turns_done: 0,
@@ -377,6 +386,11 @@ struct Hear<'a> {
     to_keep: SyncSender<ToKeep>,
     /// The latest stamp seen.
     latest: Wall,
+    started: Instant,
+    timeline: Timeline,
+    timekeeper: Timekeeper,
+    /// What is added to the kernel's stamps, where its clock jumped.
+    shift_micros: i64,
     last_gauges: Option<Instant>,
     capture: sotto_capture::Counters,
     /// Answers that came while something else was under way, and those to turns that never reached a recogniser.
@@ -406,6 +420,7 @@ impl Hear<'_> {
                 Ok(ToHear::Batch(batch, counters)) => {
                     self.watch.between.fetch_sub(1, Ordering::Relaxed);
                     self.capture = counters;
+                    self.keep_time();
                     for item in batch {
                         self.captured(item);
                     }
@@ -446,7 +461,25 @@ impl Hear<'_> {
         self.last_gauges = None;
     }
 
-    fn captured(&mut self, item: Captured) {
+    /// Live, looks whether the wall clock jumped: calls that run go on as if it had not.
+    fn keep_time(&mut self) {
+        if self.pace == Pace::Live {
+            let (wall, monotonic) = (wall_clock(), self.started.elapsed());
+            let reading = self.timekeeper.look(wall.millis(), i64::try_from(monotonic.as_millis()).unwrap_or(i64::MAX));
+            let monotonic = i64::try_from(monotonic.as_micros()).unwrap_or(i64::MAX);
+            self.shift_micros = self.timeline.shift(wall.micros, monotonic, reading.is_steady && self.measure.open() == 0);
+        }
+    }
+
+    fn captured(&mut self, mut item: Captured) {
+        if self.shift_micros != 0 {
+            let at = match &mut item {
+                Captured::Datagram(datagram) => &mut datagram.at,
+                Captured::Segment(segment) => &mut segment.at,
+                Captured::Pcm(pcm) | Captured::Line(pcm) => &mut pcm.at,
+            };
+            at.micros = at.micros.saturating_add(self.shift_micros);
+        }
         match item {
             Captured::Datagram(datagram) => {
                 self.latest = self.latest.max(datagram.at);
@@ -599,7 +632,7 @@ impl Hear<'_> {
 
     fn now(&self) -> Wall {
         match self.pace {
-            Pace::Live => wall_clock(),
+            Pace::Live => Wall::from_micros(wall_clock().micros.saturating_add(self.shift_micros)),
             Pace::Replay => self.latest,
         }
     }
@@ -678,68 +711,161 @@ impl Keeping<'_> {
 }
 
 /// The gate and the spool: the only thread that writes. Rows that come together are committed together.
-fn keep(from_hear: &Receiver<ToKeep>, mut spool: Spool, mut keeping: Keeping<'_>) -> Result<Spool, SpoolError> {
+fn keep(from_hear: &Receiver<ToKeep>, spool: Spool, keeping: Keeping<'_>) -> Result<Spool, SpoolError> {
     name(c"sotto-keep");
-    let mut calls = HashMap::new();
-    // Those that are over, the oldest first.
-    let mut over = VecDeque::new();
-    let (mut known, mut looked, mut expired) = (0, Instant::now(), None);
+    let mut keeper = Keeper { spool, keeping, calls: HashMap::new(), over: VecDeque::new(), refused: Vec::new(), doings: Vec::new(), measured: Vec::new(), expired: None };
+    let (mut known, mut looked) = (0, Instant::now());
+    let mut late = VecDeque::new();
+    let mut is_full = false;
     loop {
-        keeping.vital.turn(Stage::Keep);
+        keeper.keeping.vital.turn(Stage::Keep);
         if looked.elapsed() >= AGENTS_EVERY {
             looked = Instant::now();
-            keeping.look_at_agents(&mut known)?;
+            keeper.keeping.look_at_agents(&mut known)?;
         }
-        let first = match from_hear.recv_timeout(IDLE) {
-            Ok(first) => first,
-            Err(RecvTimeoutError::Timeout) => continue,
-            Err(RecvTimeoutError::Disconnected) => return Ok(spool),
+        let (first, is_end) = match from_hear.recv_timeout(IDLE) {
+            Ok(first) => (Some(first), false),
+            Err(RecvTimeoutError::Timeout) if late.is_empty() => continue,
+            Err(RecvTimeoutError::Timeout) => (None, false),
+            Err(RecvTimeoutError::Disconnected) => (None, true),
         };
-        let group = std::iter::once(first).chain(std::iter::from_fn(|| from_hear.try_recv().ok())).take(GROUP);
-        let (mut numbers, mut doings, mut measured) = (None, Vec::new(), Vec::new());
+        let more = std::iter::from_fn(|| from_hear.try_recv().ok());
+        late.extend(first.into_iter().chain(more).take(GROUP));
+        match keeper.keep_with_all_room(&late) {
+            Ok(()) => {
+                late.clear();
+                if std::mem::take(&mut is_full) {
+                    say(&Event::DiskHasRoom);
+                }
+            }
+            // What was committed is safe; the rest waits for room.
+            Err(error @ SpoolError::Full { .. }) => {
+                if !std::mem::replace(&mut is_full, true) {
+                    say(&Event::DiskFull(&error));
+                }
+                if is_end {
+                    return Err(error);
+                }
+                keeper.bound(&mut late);
+            }
+            Err(error) => return Err(error),
+        }
+        if is_end {
+            return Ok(keeper.spool);
+        }
+    }
+}
+
+struct Keeper<'a> {
+    spool: Spool,
+    keeping: Keeping<'a>,
+    /// The ids of calls that are open, and of some that are over, by their running number.
+    calls: HashMap<u64, CallId>,
+    /// Those that are over, the oldest first.
+    over: VecDeque<u64>,
+    /// Calls for which there was no room at all: when each began.
+    refused: Vec<Wall>,
+    /// What is to be written into the record, and whose calls were whose.
+    doings: Vec<Doing>,
+    measured: Vec<(MeasuredCall, Mark)>,
+    /// When what is too old was last looked for.
+    expired: Option<Instant>,
+}
+
+impl Keeper<'_> {
+    /// Once more with what was held in reserve, where the disk is full.
+    fn keep_with_all_room(&mut self, group: &VecDeque<ToKeep>) -> Result<(), SpoolError> {
+        match self.keep(group) {
+            Err(SpoolError::Full { .. }) if self.spool.give_way() => self.keep(group),
+            kept => kept,
+        }
+    }
+
+    fn keep(&mut self, group: &VecDeque<ToKeep>) -> Result<(), SpoolError> {
+        let Self { spool, keeping, calls, over, refused, doings, measured, .. } = self;
+        let (mut numbers, mut made_doings, mut made_measured) = (None, Vec::new(), Vec::new());
         let mut batch = spool.batch()?;
+        for at in refused.iter() {
+            batch.refuse(&opening(*at))?;
+        }
+        let mut ended = Vec::new();
         for item in group {
             match item {
-                ToKeep::Gauges(latest) => numbers = Some(latest),
-                ToKeep::Output(Output::Opened(call, at)) => {
-                    calls.insert(call, batch.begin(&opening(at))?);
-                }
-                ToKeep::Output(Output::Findings(findings)) => {
-                    let Some(&call) = calls.get(&findings.call) else { continue };
-                    let continues = findings.continues.and_then(|before| calls.get(&before).copied());
-                    over.push_back(findings.call);
-                    if over.len() > REMEMBERED
-                        && let Some(oldest) = over.pop_front()
-                    {
-                        calls.remove(&oldest);
+                ToKeep::Gauges(latest) => numbers = Some(*latest),
+                ToKeep::Output(Output::Opened(call, at)) => match batch.begin(&opening(*at))? {
+                    Some(id) => {
+                        calls.insert(call.0, id);
                     }
+                    None => {
+                        calls.remove(&call.0);
+                    }
+                },
+                ToKeep::Output(Output::Findings(findings)) => {
+                    let Some(&call) = calls.get(&findings.call.0) else { continue };
+                    let continues = findings.continues.and_then(|before| calls.get(&before.0).copied());
+                    ended.push(findings.call.0);
                     let made = wall_clock();
                     let now = if keeping.pace == Pace::Live { made } else { findings.ended };
                     let terms = Terms { charter: keeping.charter, models: keeping.models, continues, now, made };
-                    batch.close(&gate(&findings, call, terms), keeping.names, made.millis())?;
-                    if let Some(mark) = agent(&findings) {
+                    batch.close(&gate(findings, call, terms), keeping.names, made.millis())?;
+                    if let Some(mark) = agent(findings) {
                         let expires_ms = made.millis() + i64::from(keeping.charter.retention.scores_days) * 86_400_000;
-                        measured.push((MeasuredCall { call, ended_ms: findings.ended.millis(), expires_ms }, mark));
+                        made_measured.push((MeasuredCall { call, ended_ms: findings.ended.millis(), expires_ms }, mark));
                     }
                 }
                 ToKeep::Output(Output::Decided(call, at, decision)) => {
-                    doings.extend(calls.get(&call).map(|call| Doing::decided(&decided(*call, at, decision))));
+                    made_doings.extend(calls.get(&call.0).map(|call| Doing::decided(&decided(*call, *at, *decision))));
                 }
                 // Hearing keeps turns to itself.
                 ToKeep::Output(Output::Turn(_)) => {}
             }
         }
         batch.commit()?;
-        keeping.rights.record(&doings, wall_millis())?;
-        if let Some(people) = &mut keeping.people {
-            people.remember(&measured)?;
+        refused.clear();
+        over.extend(ended);
+        while over.len() > REMEMBERED {
+            over.pop_front().and_then(|oldest| calls.remove(&oldest));
         }
-        if numbers.is_some() && expired.is_none_or(|at: Instant| at.elapsed() >= EXPIRE_EVERY) {
-            expired = Some(Instant::now());
-            keeping.expire(wall_millis())?;
+        doings.append(&mut made_doings);
+        measured.append(&mut made_measured);
+        self.write_down(numbers)
+    }
+
+    /// What is written beside what was committed. On a full disk it waits: the calls themselves must not be committed twice.
+    fn write_down(&mut self, numbers: Option<Gauges>) -> Result<(), SpoolError> {
+        match self.write_down_at(wall_millis(), numbers) {
+            Err(SpoolError::Full { .. }) if self.doings.len() + self.measured.len() < LATE => Ok(()),
+            written => written,
         }
+    }
+
+    fn write_down_at(&mut self, now_ms: i64, numbers: Option<Gauges>) -> Result<(), SpoolError> {
         if let Some(numbers) = numbers {
-            spool.write_gauges(&gauges(numbers), wall_millis())?;
+            // Room is made first: what follows may need it.
+            self.spool.make_room()?;
+            self.spool.write_gauges(&gauges(numbers), now_ms)?;
+        }
+        self.keeping.rights.record(&self.doings, now_ms)?;
+        self.doings.clear();
+        if let Some(people) = &mut self.keeping.people {
+            people.remember(&self.measured)?;
+        }
+        self.measured.clear();
+        if numbers.is_some() && self.expired.is_none_or(|at| at.elapsed() >= EXPIRE_EVERY) {
+            self.expired = Some(Instant::now());
+            self.keeping.expire(now_ms)?;
+        }
+        Ok(())
+    }
+
+    /// What waits for room takes no memory without end. A call that had no row yet is counted as refused; one that has stays open, and is
+    /// interrupted at the next start.
+    fn bound(&mut self, late: &mut VecDeque<ToKeep>) {
+        late.retain(|item| !matches!(item, ToKeep::Gauges(_)));
+        while late.len() > LATE {
+            if let Some(ToKeep::Output(Output::Opened(_, at))) = late.pop_front() {
+                self.refused.push(at);
+            }
         }
     }
 }

@@ -8,14 +8,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use sotto_capture::{CaptureError, PcapFile, Source, Trust, WavFile};
 use sotto_charter::{Names, Register};
+use sotto_report::Fingerprint;
 use sotto_spool::{People, Rights, Spool};
-use sotto_uplink::{render, render_notice};
+use sotto_uplink::{render_entry, render_notice};
 
 use crate::End;
 use crate::config::Places;
 use crate::events::{Event, say};
 use crate::load::{self, Loaded, Models, Scratch, entropy, one_thread_a_model};
 use crate::pipeline::{self, Came, Hearing, Pace, Stream, Until, Vital, wall_millis};
+use crate::tap;
 
 /// Flags of `sotto replay`.
 #[derive(clap::Args)]
@@ -67,7 +69,7 @@ pub(crate) fn run(places: &Places, arguments: &Arguments) -> Result<(), End> {
     // The folder of a throw-away spool lives until the end of this function.
     let folder = (!arguments.publish).then(Scratch::new).transpose().map_err(End::no)?;
     let path = folder.as_ref().map_or_else(|| places.spool.clone(), |folder| folder.path().join("spool.db"));
-    let spool = Spool::open(&path, entropy()?).map_err(End::no)?;
+    let spool = if arguments.publish { tap::open_spool(places, &loaded)? } else { Spool::open(&path, entropy()?).map_err(End::no)? };
     let names = Names::of(&site);
     // Who acknowledged, objected or paused is known where the box is, even if nothing is kept of this run.
     let people = (arguments.publish || People::beside(&places.spool).exists()).then(|| load::people(places)).transpose()?;
@@ -111,6 +113,7 @@ fn open(file: &Path, trust: &Trust) -> Result<Box<dyn Source>, CaptureError> {
 /// Prints what would be published, one JSON object a line: the scores, then the ledger.
 fn print(spool: &mut Spool, names: &Names, loaded: &Loaded) -> Result<(), End> {
     let about = loaded.about()?;
+    let outbox = Fingerprint(u64::from(spool.epoch().map_err(End::no)?));
     let mut out = std::io::stdout().lock();
     let mut after = 0;
     loop {
@@ -118,7 +121,7 @@ fn print(spool: &mut Spool, names: &Names, loaded: &Loaded) -> Result<(), End> {
         let Some(last) = entries.last() else { break };
         after = last.row;
         for entry in &entries {
-            print_message(&mut out, render(&entry.score, names, &about))?;
+            print_message(&mut out, render_entry(entry, outbox, names, &about))?;
         }
     }
     let coverage = spool.coverage(wall_millis()).map_err(End::no)?;

@@ -47,6 +47,10 @@ pub(crate) fn run(places: &Places, arguments: &Arguments) -> Result<(), End> {
             "invalid_rows": backlog.invalid,
             "acked": backlog.acked,
             "expired_unacked": coverage.expired_unacked,
+            "lost_scores": backlog.lost_scores,
+            "lost_calls": backlog.lost_calls,
+            "taken_over": backlog.taken_over,
+            "clock_jumps": backlog.clock_jumps,
         });
         println!("{report}");
     } else {
@@ -75,6 +79,12 @@ fn print(coverage: &sotto_report::messages::Coverage, backlog: &sotto_spool::Bac
     }
     println!("backlog   {} waiting, oldest {} s; {} acknowledged", paint(backlog.oldest_ms < 300_000, &backlog.waiting.to_string()), backlog.oldest_ms / 1_000, backlog.acked);
     println!("kept back {} dead letters, {} invalid, {} expired unsent", backlog.dead_letters, backlog.invalid, coverage.expired_unacked);
+    if backlog.lost_scores + backlog.lost_calls > 0 {
+        println!("lost      {} scores and what became of {} calls, at most, by the disk: change it", paint(false, &backlog.lost_scores.to_string()), backlog.lost_calls);
+    }
+    if backlog.taken_over > 0 {
+        println!("session   taken over {} times: is there a second box of this name?", paint(false, &backlog.taken_over.to_string()));
+    }
     println!("\n{:<18}{:>12}{:>12}", "ledger", "this hour", "all");
     for ((outcome, hour), total) in Outcome::ALL.into_iter().zip(coverage.hour_counts).zip(coverage.total_counts) {
         println!("{:<18}{hour:>12}{total:>12}", outcome.name());

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use sotto_capture::{Interface, InterfaceOptions, SoundCard, SoundCardOptions, Source};
 use sotto_charter::Names;
-use sotto_spool::{Rights, Spool};
+use sotto_spool::{Hearer, Rights, Spool};
 
 use crate::End;
 use crate::config::Places;
 use crate::events::{Event, say};
-use crate::load::{self, Loaded, Models, entropy, one_thread_a_model};
+use crate::load::{self, Loaded, Models, entropy, machine, one_thread_a_model};
 use crate::notify::{self, Watchdog};
 use crate::pipeline::{self, Hearing, Pace, Recording, Vital};
 
@@ -53,7 +53,7 @@ pub(crate) fn hear(places: &Places, loaded: &Loaded, open: impl FnOnce() -> Resu
         say(&Event::CharterUnsigned(*unsigned));
     }
     let models = Models::load(places, loaded)?;
-    let mut spool = Spool::open(&places.spool, entropy()?).map_err(End::no)?;
+    let mut spool = open_spool(places, loaded)?;
     let people = load::people(places)?;
     let calls_interrupted = spool.interrupt_open_calls().map_err(End::no)?;
     let (source, recording) = open()?;
@@ -99,6 +99,17 @@ pub(crate) fn hear(places: &Places, loaded: &Loaded, open: impl FnOnce() -> Resu
             None => Err(End::no("the pipeline ended without a word")),
         }
     })
+}
+
+/// The spool, for a process that begins calls; what had to be salvaged is said.
+pub(crate) fn open_spool(places: &Places, loaded: &Loaded) -> Result<Spool, End> {
+    let hearer = Hearer { machine: machine(), quota_bytes: loaded.config.quota_bytes };
+    let mut spool = Spool::open_to_hear(&places.spool, entropy()?, hearer).map_err(End::no)?;
+    if let Some(found) = spool.salvaged() {
+        say(&Event::SpoolSalvaged(&found));
+    }
+    spool.make_room().map_err(End::no)?;
+    Ok(spool)
 }
 
 /// Feeds the watchdog until the pipeline is done; passes the first signal on to it.

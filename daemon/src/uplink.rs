@@ -5,10 +5,11 @@ use std::cell::Cell;
 use sotto_charter::Names;
 use sotto_report::Fingerprint;
 use sotto_spool::{Rights, Spool};
+use sotto_uplink::courier::Trust;
 use sotto_uplink::{Broker, Config, Credentials, Identity, Roots, Tls, Told};
 
 use crate::End;
-use crate::config::{self, Places, credential};
+use crate::config::{self, Ack, Places, credential};
 use crate::events::{Event, say};
 use crate::load::{Loaded, entropy, seed};
 use crate::notice;
@@ -27,12 +28,19 @@ pub(crate) fn run(places: &Places) -> Result<(), End> {
         broker,
         about: loaded.about()?,
         names: Names::of(&loaded.config.site),
+        trust: match uplink.ack {
+            Ack::Broker => Trust::Broker,
+            Ack::Collector => Trust::Collector,
+        },
         charter: Fingerprint(loaded.charter.fingerprint()),
         told: Told { notice: notice::texts(places, &loaded), rights: Some(Rights::beside(&places.spool)) },
         version: version(),
         seed: seed()?,
     };
     let spool = Spool::open(&places.spool, entropy()?).map_err(End::no)?;
+    if let Some(found) = spool.salvaged() {
+        say(&Event::SpoolSalvaged(&found));
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(End::no)?;
     runtime.block_on(async {
         let mut signals = Signals::new().map_err(End::no)?;

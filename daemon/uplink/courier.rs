@@ -1,10 +1,15 @@
 //! The courier: which row goes out when, and what becomes of it. No socket, no clock, no database.
 //!
-//! One rule: **a row is done with when the broker acknowledged it with success, and at no other time.** All else (a lost connection,
-//! any other answer, silence) leaves it where it is, to be sent again.
+//! One rule: **a row is done with when it was acknowledged with success, and at no other time.** Whose word counts is the site's to say: the
+//! broker's PUBACK, or a collector's that has the row on its own disk ([`Trust`]). All else (a lost connection, any other answer, silence)
+//! leaves it where it is, to be sent again.
+//!
+//! Rows that come while connected do not queue behind those that waited before: the two take turns.
 //!
 //! Times are milliseconds of a clock that never goes back. A life is: [`Courier::connected`]; then [`Courier::offer`] whenever the client can
 //! take one, [`Courier::sent`] when the client gave it a packet id, [`Courier::answered`] on its PUBACK; [`Courier::lost`] at the end.
+
+use std::collections::BTreeSet;
 
 use sotto_spool::DeadLetter;
 
@@ -36,6 +41,36 @@ const PAUSE_AT_MOST_MS: u64 = 60_000;
 /// Between two rounds over rows that were left behind.
 const ROUND_MS: u64 = 10_000;
 
+/// So many rows may be with the broker while no collector has them.
+pub const HANDED_AT_MOST: usize = 1_024;
+
+/// So long may a collector take for what the broker has, before it is sent once more; it doubles each time.
+pub const COLLECTED_WITHIN_MS: u64 = 60_000;
+
+/// The longest such wait.
+const COLLECTED_AT_MOST_MS: u64 = 16 * 60_000;
+
+/// Whose acknowledgement ends a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Trust {
+    /// The broker's: it keeps what it has taken.
+    #[default]
+    Broker,
+    /// A collector's: what the broker has taken may still be lost with the broker.
+    Collector,
+}
+
+/// What a new connection begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// The broker's receive maximum (65,535 where it named none).
+    pub receive_maximum: u16,
+    /// Whether a subscription took the first packet id.
+    pub has_subscribed: bool,
+    /// The newest row that waits; 0 where none does. What is newer came while connected.
+    pub newest_row: i64,
+}
+
 /// What is handed to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parcel {
@@ -52,6 +87,8 @@ pub enum Parcel {
 pub enum Outcome {
     /// Delivered: delete the row.
     Delivered(i64),
+    /// The broker has it; it stays until a collector does.
+    Handed(i64),
     /// The row stays, to be offered again.
     Kept(i64),
     /// The broker will never take the row: keep it back.
@@ -86,6 +123,18 @@ pub struct Courier {
     /// How the next connection begins, by how the last one ended.
     start: Start,
     connection: Option<Connection>,
+    trust: Trust,
+    handed: Handed,
+}
+
+/// Rows that the broker has and a collector has not, over all connections.
+#[derive(Debug, Default)]
+struct Handed {
+    rows: BTreeSet<i64>,
+    /// When a collector last had some of them, or the first of them was handed over.
+    progress_ms: u64,
+    /// How often in a row they were sent once more without any.
+    repeats: u32,
 }
 
 /// After a connection that ended before any row was acknowledged, a row may be what ends it: go one by one, and from another row on.
@@ -105,9 +154,15 @@ struct Connection {
     /// Handed to the client, which has not given it an id yet.
     handed: Option<Parcel>,
     notices: [bool; Message::ALL.len()],
-    /// The last row that was offered.
+    /// The last row that was offered of those that waited before.
     cursor: i64,
-    /// Whether rows before the cursor were left.
+    /// The newest of them.
+    newest_row: i64,
+    /// The last row that was offered of those that came since.
+    live_cursor: i64,
+    /// Whose turn it is.
+    is_live_turn: bool,
+    /// Whether rows before a cursor were left.
     has_left_rows: bool,
     next_round_ms: u64,
     /// One row at a time, until one succeeds.
@@ -124,21 +179,25 @@ struct Connection {
 impl Courier {
     /// `seed` spreads the reconnections of several boxes.
     #[must_use]
-    pub const fn new(seed: u64) -> Self {
-        Self { random: Random::new(seed), failures: 0, start: Start { after_row: 0, is_narrow: false }, connection: None }
+    pub const fn new(seed: u64, trust: Trust) -> Self {
+        let handed = Handed { rows: BTreeSet::new(), progress_ms: 0, repeats: 0 };
+        Self { random: Random::new(seed), failures: 0, start: Start { after_row: 0, is_narrow: false }, connection: None, trust, handed }
     }
 
-    /// A new connection; `receive_maximum` is the broker's (65,535 where it named none).
-    pub fn connected(&mut self, now_ms: u64, receive_maximum: u16) {
-        let size = receive_maximum.clamp(1, WINDOW);
+    /// A new connection.
+    pub fn connected(&mut self, now_ms: u64, terms: Terms) {
+        let size = terms.receive_maximum.clamp(1, WINDOW);
         let start = std::mem::take(&mut self.start);
         self.connection = Some(Connection {
             size,
-            next_id: 1,
+            next_id: if terms.has_subscribed && size > 1 { 2 } else { 1 },
             in_flight: vec![None; usize::from(size)],
             handed: None,
             notices: [false; Message::ALL.len()],
             cursor: start.after_row,
+            newest_row: terms.newest_row,
+            live_cursor: terms.newest_row,
+            is_live_turn: true,
             has_left_rows: start.after_row > 0,
             next_round_ms: now_ms,
             is_narrow: start.is_narrow,
@@ -166,13 +225,18 @@ impl Courier {
         }
     }
 
-    /// What the client should be given now. `next_row` finds the first row after another that waits.
+    /// What the client should be given now. `next_row` finds the first row after one and up to another that waits.
     ///
     /// # Errors
     /// Those of `next_row`.
-    pub fn offer<E>(&mut self, now_ms: u64, next_row: impl FnMut(i64) -> Result<Option<i64>, E>) -> Result<Option<Parcel>, E> {
+    pub fn offer<E>(&mut self, now_ms: u64, next_row: impl FnMut(i64, i64) -> Result<Option<i64>, E>) -> Result<Option<Parcel>, E> {
         let Some(connection) = &mut self.connection else { return Ok(None) };
-        let parcel = connection.choose(now_ms, next_row)?;
+        if self.handed.is_overdue(now_ms) {
+            self.handed.rows.clear();
+            self.handed.repeats += 1;
+            connection.begin_again();
+        }
+        let parcel = connection.choose(now_ms, &self.handed.rows, next_row)?;
         if parcel.is_some() {
             if connection.is_idle() {
                 connection.progress_ms = now_ms;
@@ -217,7 +281,14 @@ impl Courier {
             (Parcel::Row(row), Answer::Success) => {
                 connection.has_delivered_rows = true;
                 connection.widen();
-                Outcome::Delivered(row)
+                if self.trust == Trust::Broker {
+                    return Outcome::Delivered(row);
+                }
+                if self.handed.rows.is_empty() {
+                    self.handed.progress_ms = now_ms;
+                }
+                self.handed.rows.insert(row);
+                Outcome::Handed(row)
             }
             (Parcel::Row(row), Answer::PayloadFormat) => Outcome::KeptBack(row, DeadLetter::PayloadFormat),
             (Parcel::Row(row), _) => {
@@ -226,6 +297,31 @@ impl Courier {
                 Outcome::Kept(row)
             }
         }
+    }
+
+    /// A collector has what lies within these ranges, both ends included. Returns those rows that it was owed: they are delivered. What was
+    /// never handed over it cannot have.
+    pub fn collected(&mut self, now_ms: u64, ranges: impl IntoIterator<Item = (i64, i64)>) -> Vec<i64> {
+        let mut rows = Vec::new();
+        for (from, to) in ranges {
+            if from <= to {
+                rows.extend(self.handed.rows.range(from..=to).copied());
+            }
+        }
+        for row in &rows {
+            self.handed.rows.remove(row);
+        }
+        if !rows.is_empty() {
+            self.handed.progress_ms = now_ms;
+            self.handed.repeats = 0;
+        }
+        rows
+    }
+
+    /// How many rows the broker has and no collector.
+    #[must_use]
+    pub fn handed(&self) -> usize {
+        self.handed.rows.len()
     }
 
     /// Whether the broker has owed an acknowledgement for too long: end the connection.
@@ -264,8 +360,15 @@ impl Courier {
     }
 }
 
+impl Handed {
+    fn is_overdue(&self, now_ms: u64) -> bool {
+        let patience = (COLLECTED_WITHIN_MS << self.repeats.min(8)).min(COLLECTED_AT_MOST_MS);
+        !self.rows.is_empty() && now_ms.saturating_sub(self.progress_ms) > patience
+    }
+}
+
 impl Connection {
-    fn choose<E>(&mut self, now_ms: u64, mut next_row: impl FnMut(i64) -> Result<Option<i64>, E>) -> Result<Option<Parcel>, E> {
+    fn choose<E>(&mut self, now_ms: u64, handed: &BTreeSet<i64>, mut next_row: impl FnMut(i64, i64) -> Result<Option<i64>, E>) -> Result<Option<Parcel>, E> {
         // The id that comes next may still be in flight, where the broker answers out of order: the client would stash the parcel.
         if self.handed.is_some() || self.in_flight[usize::from(self.next_id - 1)].is_some() {
             return Ok(None);
@@ -281,22 +384,36 @@ impl Connection {
         if now_ms < self.paused_until_ms || (self.is_narrow && self.rows().next().is_some()) {
             return Ok(None);
         }
+        if handed.len() + self.rows().count() >= HANDED_AT_MOST {
+            return Ok(None);
+        }
         loop {
-            match next_row(self.cursor)? {
-                Some(row) => {
-                    self.cursor = row;
-                    if !self.rows().any(|in_flight| in_flight == row) {
+            let first = self.is_live_turn;
+            self.is_live_turn = !first;
+            for is_live in [first, !first] {
+                let cursor = if is_live { &mut self.live_cursor } else { &mut self.cursor };
+                let newest = if is_live { i64::MAX } else { self.newest_row };
+                while let Some(row) = next_row(*cursor, newest)? {
+                    *cursor = row;
+                    let is_out = self.in_flight.contains(&Some(Parcel::Row(row))) || handed.contains(&row);
+                    if !is_out {
                         return Ok(Some(Parcel::Row(row)));
                     }
                 }
-                None if self.has_left_rows && now_ms >= self.next_round_ms => {
-                    self.cursor = 0;
-                    self.has_left_rows = false;
-                    self.next_round_ms = now_ms + ROUND_MS;
-                }
-                None => return Ok(None),
             }
+            if !self.has_left_rows || now_ms < self.next_round_ms {
+                return Ok(None);
+            }
+            self.begin_again();
+            self.has_left_rows = false;
+            self.next_round_ms = now_ms + ROUND_MS;
         }
+    }
+
+    /// From the oldest row on; what came since counts with those that waited.
+    const fn begin_again(&mut self) {
+        self.cursor = 0;
+        self.newest_row = self.live_cursor;
     }
 
     fn rows(&self) -> impl Iterator<Item = i64> + '_ {

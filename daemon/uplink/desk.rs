@@ -3,16 +3,17 @@
 use std::collections::VecDeque;
 
 use sotto_charter::Names;
-use sotto_report::messages::{Birth, Coverage, Event as Change, EventKind, Gauges, Health, State, Status, Withdrawn};
+use sotto_report::messages::{Birth, Coverage, Event as Change, EventKind, Gauges, Health, LostRange, State, Status, Withdrawn};
 use sotto_report::{Fingerprint, Millis};
-use sotto_spool::{DeadLetter, Entry, Spool, SpoolError};
+use sotto_spool::{DeadLetter, Entry, Loss, Spool, SpoolError, Timekeeper};
 use tokio::time::Instant;
 
-use crate::courier::{Courier, Outcome, Parcel, WINDOW};
+use crate::contract::contract_fingerprint;
+use crate::courier::{Courier, Outcome, Parcel, Terms, Trust, WINDOW};
 use crate::egress::Counting;
-use crate::event::{Answer, Event, Loss};
+use crate::event::{Answer, Event, Loss as Ended};
 use crate::mqtt::{Letter, Limits, Link, Signal};
-use crate::render::{has_names, render, render_charter, render_notice, render_withdrawn};
+use crate::render::{has_names, render_charter, render_entry, render_notice, render_withdrawn};
 use crate::run::{Config, UplinkError, schema_fingerprint};
 use crate::withdrawing::Withdrawing;
 use crate::Message;
@@ -42,7 +43,7 @@ const HOUR_MS: i64 = 3_600_000;
 pub(crate) enum Heard {
     More,
     Farewell,
-    Lost(Loss),
+    Lost(Ended),
 }
 
 /// What lies between the spool and the connection.
@@ -55,7 +56,12 @@ pub(crate) struct Desk<Clock, Events> {
     began: Instant,
     connection: u64,
     limits: Option<Limits>,
-    lookahead: Lookahead,
+    /// Rows that waited before, and rows that came since.
+    lookaheads: [Lookahead; 2],
+    /// The newest of those that waited before.
+    newest_row: i64,
+    /// Names the outbox to a collector.
+    outbox: Fingerprint,
     /// Acknowledged with success, not deleted yet.
     delivered: Vec<i64>,
     kept_back: Vec<(i64, DeadLetter)>,
@@ -72,6 +78,13 @@ pub(crate) struct Desk<Clock, Events> {
     has_told_names_unknown: bool,
     withdrawing: Withdrawing,
     counting: Counting,
+    timekeeper: Timekeeper,
+    /// The loss that is being told.
+    telling: Option<Loss>,
+    /// That loss was acknowledged, which is not noted yet.
+    is_told: bool,
+    /// Acknowledgements could not be noted, which was said.
+    is_disk_full: bool,
 }
 
 /// Rows that were read from the spool and wait for their turn.
@@ -82,8 +95,8 @@ struct Lookahead {
 }
 
 impl Lookahead {
-    /// The first row after `after`; it stays at the front.
-    fn next(&mut self, spool: &mut Spool, after: i64) -> Result<Option<i64>, SpoolError> {
+    /// The first row after `after` and up to `newest`; it stays at the front.
+    fn next(&mut self, spool: &mut Spool, after: i64, newest: i64) -> Result<Option<i64>, SpoolError> {
         if after < self.after {
             self.entries.clear();
         }
@@ -94,7 +107,7 @@ impl Lookahead {
         if self.entries.is_empty() {
             self.entries = spool.pending(after, usize::from(WINDOW))?.into();
         }
-        Ok(self.entries.front().map(|entry| entry.row))
+        Ok(self.entries.front().map(|entry| entry.row).filter(|row| *row <= newest))
     }
 }
 
@@ -103,7 +116,8 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
         Ok(Self {
             counting: Counting::default(),
             withdrawing: Withdrawing::open(config.told.rights.as_deref())?,
-            courier: Courier::new(config.seed),
+            timekeeper: Timekeeper::new(spool.time_floor()?),
+            courier: Courier::new(config.seed, config.trust),
             config,
             spool,
             clock,
@@ -111,7 +125,9 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
             began: Instant::now(),
             connection: 0,
             limits: None,
-            lookahead: Lookahead::default(),
+            lookaheads: Default::default(),
+            newest_row: 0,
+            outbox: Fingerprint(0),
             delivered: Vec::new(),
             kept_back: Vec::new(),
             kept: Vec::new(),
@@ -123,6 +139,9 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
             next_withdrawal_ms: 0,
             next_expire_ms: 0,
             has_told_names_unknown: false,
+            telling: None,
+            is_told: false,
+            is_disk_full: false,
         })
     }
 
@@ -135,11 +154,16 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
     }
 
     pub(crate) fn open(&mut self) -> Result<Link, UplinkError> {
-        self.connection = self.spool.count_connection()?;
+        // On a full disk the number stays that of the connection before.
+        match self.spool.count_connection() {
+            Ok(connection) => self.connection = connection,
+            Err(SpoolError::Full { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
         self.has_told_names_unknown = false;
-        let Config { broker, credentials, tls, about, .. } = &self.config;
-        let will = self.status(State::Offline);
-        Ok(Link::open(broker, credentials.as_ref(), tls.as_ref(), about.client_id(), will))
+        self.outbox = Fingerprint(u64::from(self.spool.epoch()?));
+        self.newest_row = self.spool.newest_row()?;
+        Ok(Link::open(&self.config, self.status(State::Offline)))
     }
 
     /// Takes in what happened.
@@ -148,9 +172,10 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
         match signal {
             Signal::Connected(limits) => {
                 self.limits = Some(limits);
-                self.lookahead = Lookahead::default();
-                self.courier.connected(now_ms, limits.receive_maximum);
-                for message in [Message::Status, Message::Birth, Message::Health, Message::Coverage, Message::Notice, Message::CallWithdrawn] {
+                self.lookaheads = Default::default();
+                let has_subscribed = self.config.trust == Trust::Collector;
+                self.courier.connected(now_ms, Terms { receive_maximum: limits.receive_maximum, has_subscribed, newest_row: self.newest_row });
+                for message in [Message::Status, Message::Birth, Message::Health, Message::Coverage, Message::Notice, Message::CallWithdrawn, Message::Lost] {
                     self.courier.announce(message);
                 }
                 self.published_coverage = None;
@@ -160,11 +185,12 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
             }
             Signal::Sent(packet_id) => {
                 if self.courier.sent(packet_id).is_err() {
-                    return Heard::Lost(Loss::Protocol);
+                    return Heard::Lost(Ended::Protocol);
                 }
             }
             Signal::Answered(packet_id, answer) => match self.courier.answered(now_ms, packet_id, answer) {
                 Outcome::Delivered(row) => self.delivered.push(row),
+                Outcome::Handed(_) => {}
                 Outcome::Kept(_) => match self.kept.iter_mut().find(|(known, _)| *known == answer) {
                     Some((_, rows)) => *rows += 1,
                     None => self.kept.push((answer, 1)),
@@ -176,19 +202,43 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
                     self.withdrawing.unheard();
                     self.next_withdrawal_ms = now_ms + UNHEARD_MS;
                 }
+                // Nobody has it before somebody subscribes.
+                Outcome::Notice(Message::Lost) if answer == Answer::Success => self.is_told = true,
                 // A retained message is kept for those who come later.
                 Outcome::Notice(_) if matches!(answer, Answer::Success | Answer::NoSubscriber) => {}
                 Outcome::Notice(message) => (self.events)(Event::Refused { message, answer }),
                 Outcome::Farewell => return Heard::Farewell,
-                Outcome::Unasked => return Heard::Lost(Loss::Protocol),
+                Outcome::Unasked => return Heard::Lost(Ended::Protocol),
             },
+            Signal::Collected(ack) if ack.outbox == self.outbox => {
+                let row = |number| i64::try_from(number).unwrap_or(i64::MAX);
+                self.delivered.extend(self.courier.collected(now_ms, ack.orders.iter().map(|(from, to)| (row(from), row(to)))));
+            }
+            // Of a queue that this box had before.
+            Signal::Collected(_) => {}
             Signal::Lost(loss) => return Heard::Lost(loss),
         }
         Heard::More
     }
 
-    /// Makes durable what was noticed.
+    /// Makes durable what was noticed. On a full disk it stays noticed, and is tried again; whatever is sent meanwhile would be sent twice, so
+    /// nothing is.
     pub(crate) fn settle(&mut self) -> Result<(), UplinkError> {
+        match self.note() {
+            Err(SpoolError::Full { .. }) => {
+                if !std::mem::replace(&mut self.is_disk_full, true) {
+                    (self.events)(Event::DiskFull);
+                }
+                Ok(())
+            }
+            noted => {
+                self.is_disk_full &= noted.is_err();
+                Ok(noted?)
+            }
+        }
+    }
+
+    fn note(&mut self) -> Result<(), SpoolError> {
         if self.withdrawing.settle()? {
             self.courier.announce(Message::CallWithdrawn);
         }
@@ -197,42 +247,77 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
             self.delivered.clear();
             (self.events)(Event::Delivered { rows });
         }
-        for (answer, rows) in std::mem::take(&mut self.kept) {
+        while let Some((answer, rows)) = self.kept.pop() {
             if answer == Answer::NoSubscriber {
                 self.spool.count_no_subscriber(rows)?;
             }
             (self.events)(Event::Kept { rows, answer });
         }
-        for (row, why) in std::mem::take(&mut self.kept_back) {
+        while let Some((row, why)) = self.kept_back.last().copied() {
             self.keep_back(row, why)?;
+            self.kept_back.pop();
+        }
+        if let Some(loss) = self.telling.filter(|_| self.is_told) {
+            self.spool.told(loss.id)?;
+            (self.events)(Event::LossTold { scores: loss.found.scores });
+            (self.telling, self.is_told) = (None, false);
+            // There may be another.
+            self.courier.announce(Message::Lost);
         }
         Ok(())
     }
 
-    fn keep_back(&mut self, row: i64, why: DeadLetter) -> Result<(), UplinkError> {
+    fn keep_back(&mut self, row: i64, why: DeadLetter) -> Result<(), SpoolError> {
         self.spool.keep_back(row, why)?;
         (self.events)(Event::KeptBack { why });
         Ok(())
     }
 
     /// After the end of a connection: how long to wait, milliseconds.
-    pub(crate) fn part(&mut self, loss: Loss) -> Result<u64, UplinkError> {
+    pub(crate) fn part(&mut self, loss: Ended) -> Result<u64, UplinkError> {
         self.limits = None;
         let parting = self.courier.lost(loss);
         (self.events)(Event::Lost { loss, retry_ms: parting.wait_ms });
-        if let Some((row, why)) = parting.kept_back {
-            self.keep_back(row, why)?;
+        self.kept_back.extend(parting.kept_back);
+        self.settle()?;
+        if loss == Ended::TakenOver {
+            self.spare_full(|spool| spool.count_taken_over())?;
         }
         Ok(parting.wait_ms)
     }
 
+    /// Does what may wait where the disk is full.
+    fn spare_full(&mut self, act: impl FnOnce(&mut Spool) -> Result<(), SpoolError>) -> Result<(), SpoolError> {
+        match act(&mut self.spool) {
+            Err(SpoolError::Full { .. }) => Ok(()),
+            done => done,
+        }
+    }
+
+    /// Retention, once a minute, by a clock that is believed.
     pub(crate) fn expire(&mut self) -> Result<(), UplinkError> {
         let now_ms = self.monotonic_ms();
-        if now_ms >= self.next_expire_ms {
-            self.next_expire_ms = now_ms + EXPIRE_EVERY_MS;
-            let rows = self.spool.expire((self.clock)())?;
+        if now_ms < self.next_expire_ms {
+            return Ok(());
+        }
+        self.next_expire_ms = now_ms + EXPIRE_EVERY_MS;
+        let wall_ms = (self.clock)();
+        let reading = self.timekeeper.look(wall_ms, i64::try_from(now_ms).unwrap_or(i64::MAX));
+        if let Some(by_ms) = reading.jumped_ms {
+            (self.events)(Event::ClockJumped { by_ms });
+            self.spare_full(|spool| spool.note_time(0, 1))?;
+        }
+        if reading.is_steady {
+            let mut rows = 0;
+            self.spare_full(|spool| {
+                rows = spool.expire(wall_ms)?;
+                spool.note_time(wall_ms, 0)
+            })?;
             if rows > 0 {
                 (self.events)(Event::Expired { rows });
+            }
+            if rows >= Spool::AT_MOST {
+                self.next_expire_ms = now_ms;
             }
         }
         Ok(())
@@ -244,6 +329,7 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
         if now_ms >= self.next_health_ms {
             self.next_health_ms = now_ms + HEALTH_EVERY_MS;
             self.courier.announce(Message::Health);
+            self.courier.announce(Message::Lost);
         }
         if now_ms >= self.next_withdrawal_ms && self.is_connected() {
             self.next_withdrawal_ms = now_ms + WITHDRAWALS_EVERY_MS;
@@ -289,10 +375,16 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
 
     /// What goes out next, if something can.
     pub(crate) fn next_letter(&mut self) -> Result<Option<Letter>, UplinkError> {
+        if self.is_disk_full {
+            return Ok(None);
+        }
         loop {
             let now_ms = self.monotonic_ms();
-            let (spool, lookahead) = (&mut self.spool, &mut self.lookahead);
-            let parcel = self.courier.offer(now_ms, |after| lookahead.next(spool, after))?;
+            let (spool, [waited, came]) = (&mut self.spool, &mut self.lookaheads);
+            let parcel = self.courier.offer(now_ms, |after, newest| {
+                let lookahead = if newest == i64::MAX { &mut *came } else { &mut *waited };
+                lookahead.next(spool, after, newest)
+            })?;
             let Some(limits) = self.limits else { return Ok(None) };
             let letter = match parcel {
                 None => return Ok(None),
@@ -311,7 +403,9 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
     }
 
     fn letter_of(&mut self, row: i64, limits: Limits) -> Result<Option<Letter>, UplinkError> {
-        let Some(entry) = self.lookahead.entries.pop_front().filter(|entry| entry.row == row) else { return Ok(None) };
+        let mut lookaheads = self.lookaheads.iter_mut();
+        let found = lookaheads.find_map(|lookahead| lookahead.entries.pop_front_if(|entry| entry.row == row));
+        let Some(entry) = found else { return Ok(None) };
         let left_ms = entry.score.expires.get() - (self.clock)();
         if left_ms <= 0 {
             // Retention takes it within a minute.
@@ -329,7 +423,7 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
             self.keep_back(row, DeadLetter::Invalid)?;
             return Ok(None);
         }
-        let (topic, payload) = render(&entry.score, &names, &self.config.about);
+        let (topic, payload) = render_entry(&entry, self.outbox, &names, &self.config.about);
         let expires_s = u32::try_from((left_ms / 1_000).max(1)).unwrap_or(u32::MAX);
         let letter = Letter { topic, payload, is_retained: false, expires_s: Some(expires_s) };
         if limits.maximum_packet_size.is_some_and(|maximum| letter.packet_size() > maximum as usize) {
@@ -346,7 +440,7 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
         let mut expires_s = None;
         let (topic, payload) = match message {
             Message::Status => return Ok(Some(self.status(State::Online))),
-            Message::Birth => render_notice(&self.birth(ts_ms), about),
+            Message::Birth => render_notice(&self.birth(ts_ms)?, about),
             Message::Health => {
                 expires_s = Some(HEALTH_EXPIRES_S);
                 render_notice(&self.health(ts_ms)?, about)
@@ -370,9 +464,17 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
                 // News of the moment: a dashboard keeps it, a broker need not.
                 return Ok(Some(Letter { topic, payload, is_retained: false, expires_s: None }));
             }
+            Message::Lost => {
+                if self.telling.is_none() {
+                    self.telling = self.spool.untold_loss()?;
+                }
+                let Some(Loss { found, .. }) = self.telling else { return Ok(None) };
+                let told = LostRange { ts_ms, lost_from: found.from, lost_to: found.to, lost_calls: found.calls, lost_scores: found.scores };
+                render_notice(&told, &self.config.about)
+            }
             Message::CallScore => return Ok(None),
         };
-        let letter = Letter { topic, payload, is_retained: message != Message::CallWithdrawn, expires_s };
+        let letter = Letter { topic, payload, is_retained: !matches!(message, Message::CallWithdrawn | Message::Event | Message::Lost), expires_s };
         let maximum = self.limits.and_then(|limits| limits.maximum_packet_size);
         Ok(Some(letter).filter(|letter| maximum.is_none_or(|maximum| letter.packet_size() <= maximum as usize)))
     }
@@ -383,18 +485,19 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
         Letter { topic, payload, is_retained: true, expires_s: None }
     }
 
-    fn birth(&self, ts_ms: Millis) -> Birth {
+    fn birth(&self, ts_ms: Millis) -> Result<Birth, SpoolError> {
         let (version_major, version_minor, version_patch) = self.config.version;
-        Birth {
+        Ok(Birth {
             ts_ms,
             connection: self.connection,
             version_major,
             version_minor,
             version_patch,
-            epoch: Fingerprint(u64::from(self.spool.epoch())),
+            epoch: Fingerprint(u64::from(self.spool.epoch()?)),
             charter: self.config.charter,
             schema: schema_fingerprint(),
-        }
+            contract: contract_fingerprint(),
+        })
     }
 
     fn health(&self, ts_ms: Millis) -> Result<Health, SpoolError> {
@@ -414,6 +517,10 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
             invalid_rows: backlog.invalid,
             audit_seq: anchor.map(|anchor| anchor.seq),
             audit_hash: anchor.map(|anchor| Fingerprint(anchor.hash.iter().take(8).fold(0, |sum, &byte| (sum << 8) | u64::from(byte)))),
+            lost_calls: backlog.lost_calls,
+            lost_scores: backlog.lost_scores,
+            taken_over: backlog.taken_over,
+            clock_jumps: backlog.clock_jumps,
             tap_age_s: tap.map(|tap| u64::try_from((now - tap.written_ms) / 1_000).unwrap_or(0)),
             tap: tap.map(|tap| tap.gauges).unwrap_or_default(),
         })

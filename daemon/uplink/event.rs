@@ -50,6 +50,18 @@ pub enum Event {
         /// How many.
         rows: u64,
     },
+    /// The wall clock jumped. What ends by time waits until it has run for a while.
+    ClockJumped {
+        /// By how much, milliseconds; back is negative.
+        by_ms: i64,
+    },
+    /// The disk is full: acknowledgements cannot be noted, so that nothing further is sent.
+    DiskFull,
+    /// What the disk lost was told, and acknowledged.
+    LossTold {
+        /// Scores, at most.
+        scores: u64,
+    },
     /// The end, as asked for.
     Stopped {
         /// Whether the broker acknowledged that we are offline.
@@ -115,4 +127,6 @@ pub enum Loss {
     Protocol,
     /// It acknowledged nothing for 30 s while it should have.
     Stalled,
+    /// It does not let us hear the collector, without whose word nothing can be deleted.
+    CollectorForbidden,
 }

@@ -1,7 +1,8 @@
 //! The uplink: publishes what the spool holds, and nothing else.
 //!
 //! [`courier`] decides, without a socket, a clock or a database; [`render()`] writes the messages; [`run()`] joins both with the spool and a
-//! connection by MQTT 5. It only publishes: it subscribes to nothing, so that nobody can command it.
+//! connection by MQTT 5. It publishes, and subscribes to nothing, so that nobody can command it; but where the site has a collector it hears
+//! what that one has, which can end the keeping of what was sent and nothing else.
 //!
 //! It cannot name what is private, nor make what the gate alone makes:
 //!
@@ -18,6 +19,7 @@
 //! ```
 
 mod address;
+mod contract;
 pub mod courier;
 mod desk;
 mod egress;
@@ -31,8 +33,10 @@ mod topic;
 mod withdrawing;
 
 pub use address::{Broker, BrokerError, Credentials};
+pub use contract::{asyncapi, contract_fingerprint};
 pub use event::{Answer, Event, Loss};
-pub use render::{Notice, has_names, render, render_charter, render_notice, render_withdrawn};
+pub use mqtt::options;
+pub use render::{Notice, has_names, parse_ack, render, render_ack, render_charter, render_entry, render_notice, render_withdrawn};
 pub use run::{Config, Told, UplinkError, run, schema_fingerprint};
 pub use tls::{Identity, Roots, Tls, TlsError};
 pub use topic::{About, Message};

@@ -7,23 +7,30 @@ use std::time::Duration;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
     ConnAck, ConnectProperties, ConnectReturnCode, DisconnectReasonCode, LastWill, LastWillProperties, Packet, PubAckReason, Publish, PublishProperties,
+    SubscribeReasonCode,
 };
 use rumqttc::v5::{AsyncClient, ConnectionError, Event as Happening, EventLoop, MqttOptions, StateError};
 use rumqttc::{NetworkOptions, Outgoing, TlsConfiguration, Transport};
+use sotto_report::Ack;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::courier::WINDOW;
+use crate::courier::{Trust, WINDOW};
 use crate::event::{Answer, Loss};
-use crate::{Broker, Credentials, Tls};
+use crate::render::parse_ack;
+use crate::run::Config;
+use crate::{About, Broker, Credentials, Tls};
 
-/// We subscribe to nothing: a broker has little to tell us.
+/// We subscribe to nothing but a collector's few words: a broker has little to tell us.
 const LARGEST_INCOMING: u32 = 16 << 10;
 
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// A broker may ask for more frequent pings, but not for a flood of them.
 const LEAST_KEEP_ALIVE: Duration = Duration::from_secs(5);
+
+/// So long does the broker wait before it says that we are gone, seconds.
+const WILL_DELAY_S: u32 = 10;
 
 /// TCP, TLS and CONNACK together, seconds.
 const CONNECT_WITHIN_S: u64 = 10;
@@ -50,12 +57,14 @@ pub(crate) struct Limits {
 }
 
 /// What happened on the connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Signal {
     Connected(Limits),
     /// A letter was given this packet id and written to the socket.
     Sent(u16),
     Answered(u16, Answer),
+    /// A collector has some.
+    Collected(Box<Ack>),
     /// The end; nothing follows.
     Lost(Loss),
 }
@@ -68,12 +77,12 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Begins to connect. The will is what the broker says of us once we are gone without a word.
-    pub(crate) fn open(broker: &Broker, credentials: Option<&Credentials>, tls: Option<&Tls>, client_id: String, will: Letter) -> Self {
-        let mut options = MqttOptions::new(client_id, broker.host(), broker.port());
+    /// Begins to connect. The will is what the broker says of us once we are gone without a word. Where one is trusted, what a collector says to this box
+    /// is heard from the connection's first moment on.
+    pub(crate) fn open(config: &Config, will: Letter) -> Self {
+        let Config { broker, credentials, tls, about, trust, .. } = config;
+        let mut options = options(broker, credentials.as_ref(), tls.as_ref(), about.client_id());
         options.set_clean_start(true);
-        options.set_keep_alive(KEEP_ALIVE);
-        options.set_connection_timeout(CONNECT_WITHIN_S);
         options.set_outgoing_inflight_upper_limit(WINDOW);
         let mut properties = ConnectProperties::new();
         properties.session_expiry_interval = Some(0);
@@ -81,17 +90,9 @@ impl Link {
         properties.topic_alias_max = Some(0);
         properties.request_problem_info = Some(0);
         options.set_connect_properties(properties);
-        let mut network = NetworkOptions::new();
-        network.set_tcp_nodelay(true);
-        options.set_network_options(network);
-        if let Some((user, password)) = credentials.map(Credentials::reveal) {
-            options.set_credentials(user, password);
-        }
-        if let Some(tls) = tls.filter(|_| broker.is_encrypted()) {
-            options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls.config.clone())));
-        }
-        let about = LastWillProperties {
-            delay_interval: None,
+        let properties = LastWillProperties {
+            // A box that comes back at once was never away.
+            delay_interval: Some(WILL_DELAY_S),
             payload_format_indicator: Some(1),
             message_expiry_interval: None,
             content_type: Some("application/json".to_owned()),
@@ -99,11 +100,12 @@ impl Link {
             correlation_data: None,
             user_properties: Vec::new(),
         };
-        options.set_last_will(LastWill::new(will.topic, will.payload, QoS::AtLeastOnce, will.is_retained, Some(about)));
+        options.set_last_will(LastWill::new(will.topic, will.payload, QoS::AtLeastOnce, will.is_retained, Some(properties)));
         let (client, event_loop) = AsyncClient::new(options, 1);
         let (sender, signals) = mpsc::channel(SIGNALS);
         // On a task of its own: its future must not be dropped half-way, as a `select!` would.
-        let pump = tokio::spawn(pump(event_loop, sender));
+        let listening = (*trust == Trust::Collector).then(|| Listening { client: client.clone(), about: about.clone() });
+        let pump = tokio::spawn(pump(event_loop, sender, listening));
         Self { client, signals, pump }
     }
 
@@ -133,6 +135,24 @@ impl Link {
     }
 }
 
+/// How a client of ours connects: the broker, who we are to it, and the time that it has.
+#[must_use]
+pub fn options(broker: &Broker, credentials: Option<&Credentials>, tls: Option<&Tls>, client_id: String) -> MqttOptions {
+    let mut options = MqttOptions::new(client_id, broker.host(), broker.port());
+    options.set_keep_alive(KEEP_ALIVE);
+    options.set_connection_timeout(CONNECT_WITHIN_S);
+    let mut network = NetworkOptions::new();
+    network.set_tcp_nodelay(true);
+    options.set_network_options(network);
+    if let Some((user, password)) = credentials.map(Credentials::reveal) {
+        options.set_credentials(user, password);
+    }
+    if let Some(tls) = tls.filter(|_| broker.is_encrypted()) {
+        options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls.config.clone())));
+    }
+    options
+}
+
 impl Drop for Link {
     fn drop(&mut self) {
         self.pump.abort();
@@ -157,9 +177,17 @@ fn properties(expires_s: Option<u32>) -> PublishProperties {
     }
 }
 
+/// What a collector says is heard.
+struct Listening {
+    client: AsyncClient,
+    about: About,
+}
+
 /// Turns the event loop until the connection ends, or nobody listens.
-async fn pump(mut event_loop: EventLoop, signals: mpsc::Sender<Signal>) {
+async fn pump(mut event_loop: EventLoop, signals: mpsc::Sender<Signal>, listening: Option<Listening>) {
     let mut is_connected = false;
+    // What the broker can take, until it has granted the subscription.
+    let mut granting = None;
     loop {
         let signal = match event_loop.poll().await {
             Ok(Happening::Incoming(Packet::ConnAck(connack))) if !is_connected => {
@@ -168,7 +196,32 @@ async fn pump(mut event_loop: EventLoop, signals: mpsc::Sender<Signal>) {
                 if event_loop.options.keep_alive() < LEAST_KEEP_ALIVE {
                     event_loop.options.set_keep_alive(LEAST_KEEP_ALIVE);
                 }
-                connected(&connack)
+                let connected = connected(&connack);
+                match &listening {
+                    // Alone, and before anything is published: rumqttc numbers it like a publication. What is heard once may be heard
+                    // again, so that QoS 0 does.
+                    Some(listening) if matches!(connected, Signal::Connected(_)) => {
+                        granting = Some(connected);
+                        match listening.client.try_subscribe(listening.about.ack_topic(), QoS::AtMostOnce) {
+                            Ok(()) => continue,
+                            Err(_) => Signal::Lost(Loss::Protocol),
+                        }
+                    }
+                    _ => connected,
+                }
+            }
+            Ok(Happening::Outgoing(Outgoing::Subscribe(_))) if granting.is_some() => continue,
+            Ok(Happening::Incoming(Packet::SubAck(suback))) if granting.is_some() => {
+                let is_granted = suback.return_codes.iter().all(|code| matches!(code, SubscribeReasonCode::Success(_)));
+                granting.take().filter(|_| is_granted).unwrap_or(Signal::Lost(Loss::CollectorForbidden))
+            }
+            Ok(Happening::Incoming(Packet::Publish(publish))) if publish.qos == QoS::AtMostOnce && listening.is_some() => {
+                // What is not for us, or is nothing, is nothing to us.
+                let ack = listening.as_ref().and_then(|listening| parse_ack(&publish.payload, &listening.about));
+                match ack {
+                    Some(ack) => Signal::Collected(Box::new(ack)),
+                    None => continue,
+                }
             }
             Ok(Happening::Incoming(Packet::PubAck(puback))) => Signal::Answered(puback.pkid, answer(puback.reason)),
             Ok(Happening::Incoming(Packet::PingResp(_) | Packet::Disconnect(_))) | Ok(Happening::Outgoing(Outgoing::PingReq)) => continue,

@@ -1,17 +1,31 @@
 //! Reports as they are published: flat JSON, with the site's and node's name, and names in the place of ids.
 
-use serde::Serialize;
-use serde_json::{Map, Value};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 use sotto_charter::Names;
-use sotto_report::messages::{Birth, Coverage, Event, Health, Status, Withdrawn};
-use sotto_report::{Fingerprint, Id, Millis, Score};
+use sotto_report::messages::{Birth, Coverage, Event, Health, LostRange, Status, Withdrawn};
+use sotto_report::{Ack, Fingerprint, Id, Millis, Score};
+use sotto_spool::Entry;
 
 use crate::topic::is_name;
 use crate::{About, Message};
 
+/// A waiting score's topic and payload, with its place in the outbox: what a collector acknowledges it by.
+#[must_use]
+pub fn render_entry(entry: &Entry, outbox: Fingerprint, names: &Names, about: &About) -> (String, String) {
+    let mut object = named(&entry.score, names);
+    object.insert("outbox".to_owned(), outbox.to_string().into());
+    object.insert("order".to_owned(), entry.row.into());
+    finish(Message::CallScore, object, about)
+}
+
 /// A score's topic and payload. An id without a name is left out: see [`has_names`].
 #[must_use]
 pub fn render(score: &Score, names: &Names, about: &About) -> (String, String) {
+    finish(Message::CallScore, named(score, names), about)
+}
+
+fn named(score: &Score, names: &Names) -> Map<String, Value> {
     let mut object = flat(score);
     for (key, id, list) in [("team", score.team, &names.teams), ("line", score.line, &names.lines)] {
         object.remove(key);
@@ -19,7 +33,33 @@ pub fn render(score: &Score, names: &Names, about: &About) -> (String, String) {
             object.insert(key.to_owned(), name.into());
         }
     }
-    finish(Message::CallScore, object, about)
+    object
+}
+
+/// What a collector says, as topic and payload.
+#[must_use]
+pub fn render_ack(ack: &Ack, about: &About) -> (String, String) {
+    let object = json!({
+        "site": about.site(), "node": about.node(), "ts_ms": ack.ts_ms, "outbox": ack.outbox, "orders": ack.orders.to_string(),
+    });
+    (about.ack_topic(), object.to_string())
+}
+
+/// What a collector said to this box; `None` where it is not that, or for another.
+#[must_use]
+pub fn parse_ack(payload: &[u8], about: &About) -> Option<Ack> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Said<'a> {
+        site: &'a str,
+        node: &'a str,
+        ts_ms: Millis,
+        outbox: Fingerprint,
+        orders: &'a str,
+    }
+    let said: Said<'_> = serde_json::from_slice(payload).ok()?;
+    let is_ours = said.site == about.site() && said.node == about.node();
+    Some(Ack { ts_ms: said.ts_ms, outbox: said.outbox, orders: said.orders.parse().ok()? }).filter(|_| is_ours)
 }
 
 /// Whether every id in the score has a name here, and one that may leave.
@@ -69,6 +109,12 @@ macro_rules! notices {
 
 notices!(Status, Birth, Health, Coverage, Event);
 
+impl Notice for LostRange {
+    fn message(&self) -> Message {
+        Message::Lost
+    }
+}
+
 fn name_of(id: Id, list: &[String]) -> Option<&str> {
     list.get(usize::from(id.0)).map(String::as_str).filter(|name| is_name(name))
 }
@@ -89,7 +135,7 @@ fn finish(message: Message, mut object: Map<String, Value>, about: &About) -> (S
 
 #[cfg(test)]
 mod tests {
-    use sotto_report::{CallId, EndCause, Field, Fingerprint, Millis, Outcome};
+    use sotto_report::{CallId, EndCause, Field, Outcome};
 
     use super::*;
 
@@ -120,6 +166,19 @@ mod tests {
             assert!(!has_names(&score(), &names));
             let json: Value = serde_json::from_str(&render(&score(), &names, &about).1).unwrap();
             assert_eq!(json.get("team"), None);
+        }
+    }
+
+    #[test]
+    fn an_acknowledgement_reads_back_and_is_for_one_box() {
+        let about = About::new("harbor", "rec-1").unwrap();
+        let ack = Ack { ts_ms: Millis::rounded(1_790_000_000_000), outbox: Fingerprint(7), orders: "1-4,6".parse().unwrap() };
+        let (topic, payload) = render_ack(&ack, &about);
+        assert_eq!(topic, "sotto-in/v1/harbor/rec-1/ack");
+        assert_eq!(parse_ack(payload.as_bytes(), &about), Some(ack));
+        assert_eq!(parse_ack(payload.as_bytes(), &About::new("harbor", "rec-2").unwrap()), None);
+        for wrong in ["", "{}", &payload.replace("1-4,6", "1-4,3"), &payload.replace("\"orders\"", "\"words\""), &payload.replacen('{', "{\"x\":1,", 1)] {
+            assert_eq!(parse_ack(wrong.as_bytes(), &about), None, "{wrong}");
         }
     }
 

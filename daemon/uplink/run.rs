@@ -12,6 +12,7 @@ use sotto_report::Fingerprint;
 use sotto_spool::{Spool, SpoolError};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
+use crate::courier::Trust;
 use crate::desk::{Desk, Heard};
 use crate::event::{Event, Loss};
 use crate::{About, Broker, Credentials, Tls};
@@ -35,6 +36,8 @@ pub struct Config {
     pub about: About,
     /// The site's names as of now.
     pub names: Names,
+    /// Whose acknowledgement ends a row.
+    pub trust: Trust,
     /// Fingerprint of the charter in force.
     pub charter: Fingerprint,
     /// What people are told.

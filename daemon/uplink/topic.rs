@@ -28,12 +28,14 @@ pub enum Message {
     CallWithdrawn,
     /// What is measured of whom, and why.
     Notice,
+    /// What the disk lost.
+    Lost,
 }
 
 impl Message {
     /// Every kind.
-    pub const ALL: [Self; 8] =
-        [Self::Status, Self::Birth, Self::Health, Self::Coverage, Self::Event, Self::CallScore, Self::CallWithdrawn, Self::Notice];
+    pub const ALL: [Self; 9] =
+        [Self::Status, Self::Birth, Self::Health, Self::Coverage, Self::Event, Self::CallScore, Self::CallWithdrawn, Self::Notice, Self::Lost];
 
     /// What its topic ends with.
     #[must_use]
@@ -47,6 +49,7 @@ impl Message {
             Self::CallScore => "call/score",
             Self::CallWithdrawn => "call/withdrawn",
             Self::Notice => "notice",
+            Self::Lost => "lost",
         }
     }
 }
@@ -74,6 +77,12 @@ impl About {
     #[must_use]
     pub fn topic(&self, message: Message) -> String {
         format!("sotto/v1/{}/{}/{}", self.site, self.node, message.suffix())
+    }
+
+    /// Where a collector says what it has of this box: the one topic that is listened to, and only where the site has a collector.
+    #[must_use]
+    pub fn ack_topic(&self) -> String {
+        format!("sotto-in/v1/{}/{}/ack", self.site, self.node)
     }
 
     /// The client id: one for each box, so that a second box of the same name is noticed.

@@ -89,6 +89,16 @@ impl Broker {
             .map_or(Ok(()), |mut process| process.kill().map(drop))
     }
 
+    /// SIGKILL, and all that it had kept on its disk is gone.
+    ///
+    /// # Errors
+    /// The process cannot be waited for, or its files not be deleted.
+    pub fn wipe(&mut self) -> Result<(), Error> {
+        self.kill()?;
+        let data = self.folder.path().join("data");
+        std::fs::remove_dir_all(&data).and_then(|()| std::fs::create_dir(&data)).map_err(|source| Error::file(&data, &source))
+    }
+
     /// Starts it again on the same port with what it kept on disk; a running one is killed first.
     ///
     /// # Errors

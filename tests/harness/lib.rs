@@ -13,6 +13,7 @@
 
 pub mod broker;
 pub mod carrier;
+pub mod disk;
 mod error;
 pub mod frame;
 pub mod g711;
@@ -20,6 +21,7 @@ pub mod g722;
 mod maker;
 pub mod pcap;
 pub mod process;
+pub mod proxy;
 pub mod random;
 mod rtp;
 pub mod sabotage;

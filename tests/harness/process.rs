@@ -40,7 +40,19 @@ pub fn repository() -> PathBuf {
 pub fn sotto_binary() -> Result<PathBuf, Error> {
     static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     BINARY
-        .get_or_init(|| find_or_build().map_err(|error| error.to_string()))
+        .get_or_init(|| find_or_build("sotto").map_err(|error| error.to_string()))
+        .clone()
+        .map_err(Error::new)
+}
+
+/// The `sotto-collect` binary, likewise.
+///
+/// # Errors
+/// The build fails.
+pub fn collect_binary() -> Result<PathBuf, Error> {
+    static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    BINARY
+        .get_or_init(|| find_or_build("sotto-collect").map_err(|error| error.to_string()))
         .clone()
         .map_err(Error::new)
 }
@@ -234,9 +246,9 @@ pub(crate) fn cargo() -> Command {
     cargo
 }
 
-fn find_or_build() -> Result<PathBuf, Error> {
+fn find_or_build(name: &str) -> Result<PathBuf, Error> {
     let profile = profile_folder()?;
-    let binary = profile.join("sotto");
+    let binary = profile.join(name);
     if binary.is_file() {
         return Ok(binary);
     }
@@ -247,7 +259,7 @@ fn find_or_build() -> Result<PathBuf, Error> {
             // The selection of the tests' own build: with another one the features of the libraries would differ, and all would be built again.
             "--workspace",
             "--bin",
-            "sotto",
+            name,
             "--target-dir",
         ])
         .arg(target_folder()?);
@@ -257,7 +269,7 @@ fn find_or_build() -> Result<PathBuf, Error> {
     let output = run(build.current_dir(repository()))?;
     if !output.status.success() || !binary.is_file() {
         return Err(Error::new(format!(
-            "sotto does not build:\n{}",
+            "{name} does not build:\n{}",
             String::from_utf8_lossy(&output.stderr)
         )));
     }

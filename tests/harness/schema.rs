@@ -16,13 +16,16 @@ pub fn folder() -> PathBuf {
     repository().join("packaging/schema")
 }
 
-/// The name of a message's schema: what stands in its topic after `sotto/v1/<site>/<node>/`, with `-` for `/`.
+/// The name of the document in that folder that is no schema.
+pub const ASYNCAPI: &str = "asyncapi";
+
+/// The name of a message's schema: what stands in its topic after `sotto/v1/<site>/<node>/`, or `sotto-in/…`, with `-` for `/`.
 ///
 /// # Errors
 /// The topic has another form.
 pub fn name_of(topic: &str) -> Result<String, Error> {
     let mut parts = topic.split('/');
-    let is_ours = parts.next() == Some("sotto") && parts.next() == Some("v1") && parts.next().is_some() && parts.next().is_some();
+    let is_ours = matches!(parts.next(), Some("sotto" | "sotto-in")) && parts.next() == Some("v1") && parts.next().is_some() && parts.next().is_some();
     let rest: Vec<&str> = parts.collect();
     if is_ours && !rest.is_empty() { Ok(rest.join("-")) } else { Err(Error::new(format!("{topic}: no topic of ours"))) }
 }
@@ -58,6 +61,9 @@ fn read() -> Result<HashMap<String, Validator>, Error> {
     for entry in entries {
         let path = entry.map_err(|source| Error::file(&folder, &source))?.path();
         let Some(name) = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".json")) else { continue };
+        if name == ASYNCAPI {
+            continue;
+        }
         let text = std::fs::read_to_string(&path).map_err(|source| Error::file(&path, &source))?;
         let schema: Value = serde_json::from_str(&text).map_err(|source| Error::new(format!("{}: {source}", path.display())))?;
         let validator = jsonschema::validator_for(&schema).map_err(|source| Error::new(format!("{}: {source}", path.display())))?;

@@ -5,11 +5,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use sotto_charter::{Charter, Names, Site as Rules};
 use sotto_private::{Consent, EndCause, Estimate, Findings, Label, LegTalk, Level, Origin, StreamFacts, TalkBalance, Wall};
-use sotto_redact::{Terms, gate, opening};
+use sotto_redact::{Sealed, Terms, gate, opening};
 use sotto_report::messages::Coverage;
-use sotto_report::{CallId, Fingerprint, Outcome};
+use sotto_report::{CallId, Closing, Fingerprint, Opening, Outcome};
 use sotto_spool::{Backlog, Spool, View};
 use sotto_tests::Error;
+use sotto_uplink::courier::Trust;
 use sotto_uplink::{About, Broker, Config};
 use tempfile::TempDir;
 
@@ -41,17 +42,45 @@ review_by = "2199-01-01"
 pub(crate) struct Site {
     folder: TempDir,
     spool: Spool,
+    calls: Calls,
+}
+
+/// What a site agreed to, and the calls that it has.
+pub(crate) struct Calls {
     charter: Charter,
     rules: Rules,
+}
+
+impl Calls {
+    pub(crate) fn new() -> Self {
+        let charter = Charter::parse(CHARTER).unwrap();
+        let rules = Rules::new(&[("sip:1???@*".into(), "billing".into())], &[]).unwrap();
+        Self { charter, rules }
+    }
+
+    /// Of a call that began at `now_ms`.
+    pub(crate) fn opening(now_ms: i64) -> Sealed<Opening> {
+        opening(Wall::from_micros(now_ms * 1_000))
+    }
+
+    /// Of a call that lasted for a minute, and ended at `now_ms`.
+    pub(crate) fn closing(&self, call: CallId, now_ms: i64) -> Sealed<Closing> {
+        let ended = Wall::from_micros(now_ms * 1_000);
+        let began = Wall::from_micros((now_ms - 60_000) * 1_000);
+        gate(&findings(began, ended), call, Terms { charter: &self.charter, models: None, continues: None, now: ended, made: ended })
+    }
+
+    /// The fingerprint of the site's names.
+    pub(crate) fn names(&self) -> i64 {
+        Names::of(&self.rules).fingerprint()
+    }
 }
 
 impl Site {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let spool = Spool::open(&folder.path().join("spool.db"), 0x5077_0001).unwrap();
-        let charter = Charter::parse(CHARTER).unwrap();
-        let rules = Rules::new(&[("sip:1???@*".into(), "billing".into())], &[]).unwrap();
-        Self { folder, spool, charter, rules }
+        Self { folder, spool, calls: Calls::new() }
     }
 
     pub(crate) fn spool_path(&self) -> PathBuf {
@@ -63,14 +92,25 @@ impl Site {
         (0..calls).map(|_| self.score_one()).collect()
     }
 
+    /// The same, many in one commit.
+    pub(crate) fn score_together(&mut self, calls: usize) -> Vec<CallId> {
+        let now_ms = now_ms();
+        let names = self.calls.names();
+        let mut batch = self.spool.batch().unwrap();
+        let scored = (0..calls).map(|_| {
+            let call = batch.begin(&Calls::opening(now_ms - 60_000)).unwrap().expect("there is room");
+            batch.close(&self.calls.closing(call, now_ms), names, now_ms).unwrap();
+            call
+        });
+        let scored = scored.collect();
+        batch.commit().unwrap();
+        scored
+    }
+
     fn score_one(&mut self) -> CallId {
         let now_ms = now_ms();
-        let ended = Wall::from_micros(now_ms * 1_000);
-        let began = Wall::from_micros((now_ms - 60_000) * 1_000);
-        let call = self.spool.begin(&opening(began)).unwrap();
-        let terms = Terms { charter: &self.charter, models: None, continues: None, now: ended, made: ended };
-        let closing = gate(&findings(began, ended), call, terms);
-        self.spool.close(&closing, Names::of(&self.rules).fingerprint(), now_ms).unwrap();
+        let call = self.spool.begin(&Calls::opening(now_ms - 60_000)).unwrap().expect("there is room");
+        self.spool.close(&self.calls.closing(call, now_ms), self.calls.names(), now_ms).unwrap();
         call
     }
 
@@ -93,8 +133,9 @@ impl Site {
             credentials: None,
             tls: None,
             about: About::new("harbor", "rec-1").unwrap(),
-            names: Names::of(&self.rules),
-            charter: Fingerprint(self.charter.fingerprint()),
+            names: Names::of(&self.calls.rules),
+            trust: Trust::Broker,
+            charter: Fingerprint(self.calls.charter.fingerprint()),
             told: Default::default(),
             version: (0, 1, 0),
             seed: 1,
@@ -103,9 +144,14 @@ impl Site {
 
     /// The same as files, for an uplink that is a process: sotto.toml and charter.toml.
     pub(crate) fn write_files(&self, broker: &str) -> Result<[PathBuf; 2], Error> {
+        self.write_files_with(broker, "")
+    }
+
+    /// The same, with more lines of `[uplink]`.
+    pub(crate) fn write_files_with(&self, broker: &str, more: &str) -> Result<[PathBuf; 2], Error> {
         let config = format!(
             "[site]\nid = \"harbor\"\nnode = \"rec-1\"\n[capture]\nsource = \"mirror\"\ninterface = \"lo\"\n\
-             [[agents]]\nmatch = \"sip:1???@*\"\nteam = \"billing\"\n[models]\npack = \"en\"\n[uplink]\nbroker = \"{broker}\"\n"
+             [[agents]]\nmatch = \"sip:1???@*\"\nteam = \"billing\"\n[models]\npack = \"en\"\n[uplink]\nbroker = \"{broker}\"\n{more}"
         );
         let paths = ["sotto.toml", "charter.toml"].map(|name| self.folder.path().join(name));
         for (path, text) in paths.iter().zip([config.as_str(), CHARTER]) {

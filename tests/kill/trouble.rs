@@ -209,3 +209,28 @@ fn openssl(folder: &Path, arguments: &str) {
     let output = run(Command::new("openssl").current_dir(folder).args(arguments.split(' '))).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+#[test]
+fn what_the_disk_lost_is_told_until_somebody_has_it() {
+    if !Broker::is_installed() {
+        return skip("mosquitto is not installed");
+    }
+    let broker = Broker::start().unwrap();
+    let mut site = Site::new();
+    let calls = site.score(3);
+    // A bit falls over.
+    rusqlite::Connection::open(site.spool_path()).unwrap().execute("UPDATE outbox SET expires_ms = expires_ms + 100 WHERE row = 2", []).unwrap();
+    let uplink = Resident::start(&site, site.config(&broker.url()));
+    uplink.wait("the answer", |event| matches!(event, Event::Kept { answer: Answer::NoSubscriber, .. }));
+    assert!(!uplink.events().iter().any(|event| matches!(event, Event::LossTold { .. })), "nobody had it");
+    let subscriber = broker.subscribe(&["sotto/v1/#"]).unwrap();
+    uplink.stop();
+    let uplink = Resident::start(&site, site.config(&broker.url()));
+    uplink.wait("the loss to be told", |event| *event == Event::LossTold { scores: 1 });
+    wait_until_delivered(&site);
+    uplink.stop();
+    let told = came(&subscriber, "/lost").pop().unwrap();
+    let lost = calls[1].to_string();
+    assert_eq!((told["lost_from"].as_str(), told["lost_to"].as_str(), &told["lost_scores"]), (Some(lost.as_str()), Some(lost.as_str()), &1.into()));
+    assert_eq!((site.backlog().lost_scores, site.backlog().acked), (1, 2));
+}

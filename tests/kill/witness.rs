@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use sotto_report::CallId;
+use sotto_tests::proxy::{packet, variable};
 
 /// What was seen.
 #[derive(Clone, Debug, Default)]
@@ -78,25 +79,6 @@ fn pass_on(client: &TcpStream, broker: &TcpStream, seen: &Arc<Mutex<Seen>>) {
             drop(from.shutdown(Shutdown::Both));
         });
     }
-}
-
-/// The first whole control packet (MQTT 5, 2.1): its first byte and its body, and its length.
-fn packet(buffer: &[u8]) -> Option<((u8, &[u8]), usize)> {
-    let (length, bytes) = variable(buffer.get(1..)?)?;
-    let begin = 1 + bytes;
-    Some(((buffer[0], buffer.get(begin..begin + length)?), begin + length))
-}
-
-/// A variable byte integer, and how many bytes it takes.
-fn variable(bytes: &[u8]) -> Option<(usize, usize)> {
-    let mut value = 0;
-    for (place, byte) in bytes.iter().take(4).enumerate() {
-        value |= usize::from(byte & 0x7f) << (7 * place);
-        if byte & 0x80 == 0 {
-            return Some((value, place + 1));
-        }
-    }
-    None
 }
 
 fn note((first, body): (u8, &[u8]), is_up: bool, seen: &Mutex<Seen>, in_flight: &Mutex<HashMap<u16, CallId>>) {

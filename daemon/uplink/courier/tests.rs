@@ -3,9 +3,16 @@ use std::convert::Infallible;
 
 use super::*;
 
+mod twin;
+
 /// A table of rows, as the spool keeps them.
-fn next_row(rows: &BTreeSet<i64>) -> impl Fn(i64) -> Result<Option<i64>, Infallible> + '_ {
-    |after| Ok(rows.range(after + 1..).next().copied())
+fn next_row(rows: &BTreeSet<i64>) -> impl Fn(i64, i64) -> Result<Option<i64>, Infallible> + '_ {
+    |after, newest| Ok(rows.range(after + 1..).next().copied().filter(|row| *row <= newest))
+}
+
+/// A connection that finds these rows waiting.
+fn connect(courier: &mut Courier, now_ms: u64, receive_maximum: u16, rows: &BTreeSet<i64>) {
+    courier.connected(now_ms, Terms { receive_maximum, has_subscribed: false, newest_row: rows.last().copied().unwrap_or(0) });
 }
 
 fn offer(courier: &mut Courier, now_ms: u64, rows: &BTreeSet<i64>) -> Option<Parcel> {
@@ -26,9 +33,9 @@ fn send_all(courier: &mut Courier, now_ms: u64, rows: &BTreeSet<i64>, id: &mut u
 #[test]
 fn notices_go_first_and_the_window_holds() {
     let rows: BTreeSet<i64> = (1..=100).collect();
-    let mut courier = Courier::new(1);
+    let mut courier = Courier::new(1, Trust::Broker);
     assert_eq!(offer(&mut courier, 0, &rows), None, "not connected");
-    courier.connected(0, u16::MAX);
+    connect(&mut courier, 0, u16::MAX, &rows);
     courier.announce(Message::Birth);
     courier.announce(Message::Status);
     let mut id = 1;
@@ -49,8 +56,8 @@ fn notices_go_first_and_the_window_holds() {
 #[test]
 fn the_client_must_count_as_we_do() {
     let rows: BTreeSet<i64> = (1..=9).collect();
-    let mut courier = Courier::new(1);
-    courier.connected(0, 2);
+    let mut courier = Courier::new(1, Trust::Broker);
+    connect(&mut courier, 0, 2, &rows);
     assert_eq!(courier.sent(1), Err(OutOfStep), "nothing was handed over");
     offer(&mut courier, 0, &rows);
     assert_eq!(offer(&mut courier, 0, &rows), None, "one at a time");
@@ -60,8 +67,8 @@ fn the_client_must_count_as_we_do() {
 #[test]
 fn a_broker_may_take_one_at_a_time() {
     let rows: BTreeSet<i64> = (1..=9).collect();
-    let mut courier = Courier::new(1);
-    courier.connected(0, 1);
+    let mut courier = Courier::new(1, Trust::Broker);
+    connect(&mut courier, 0, 1, &rows);
     let mut id = 1;
     for row in 1..=9 {
         assert_eq!(send_all(&mut courier, 0, &rows, &mut id, 1), [Parcel::Row(row)]);
@@ -72,8 +79,8 @@ fn a_broker_may_take_one_at_a_time() {
 #[test]
 fn what_nobody_subscribes_to_stays_and_is_offered_slowly() {
     let rows: BTreeSet<i64> = (1..=5).collect();
-    let mut courier = Courier::new(1);
-    courier.connected(0, u16::MAX);
+    let mut courier = Courier::new(1, Trust::Broker);
+    connect(&mut courier, 0, u16::MAX, &rows);
     let mut id = 1;
     assert_eq!(send_all(&mut courier, 0, &rows, &mut id, WINDOW).len(), 5);
     for (id, row) in (1..=5).zip(1..=5) {
@@ -111,15 +118,15 @@ fn what_nobody_subscribes_to_stays_and_is_offered_slowly() {
 #[test]
 fn a_row_that_the_broker_never_takes_is_kept_back() {
     let rows: BTreeSet<i64> = (1..=3).collect();
-    let mut courier = Courier::new(1);
-    courier.connected(0, u16::MAX);
+    let mut courier = Courier::new(1, Trust::Broker);
+    connect(&mut courier, 0, u16::MAX, &rows);
     let mut id = 1;
     send_all(&mut courier, 0, &rows, &mut id, WINDOW);
     assert_eq!(courier.answered(0, 2, Answer::PayloadFormat), Outcome::KeptBack(2, DeadLetter::PayloadFormat));
     // Two are in flight: which one was too large is not known, so that the next connection goes one by one.
     assert_eq!(courier.lost(Loss::PacketTooLarge).kept_back, None);
     let rows = BTreeSet::from([1, 3]);
-    courier.connected(0, u16::MAX);
+    connect(&mut courier, 0, u16::MAX, &rows);
     assert_eq!(send_all(&mut courier, 0, &rows, &mut 1, WINDOW), [Parcel::Row(1)]);
     assert_eq!(courier.lost(Loss::PacketTooLarge).kept_back, Some((1, DeadLetter::TooLarge)));
 }
@@ -127,13 +134,13 @@ fn a_row_that_the_broker_never_takes_is_kept_back() {
 #[test]
 fn a_row_that_ends_connections_without_a_word_blocks_nobody() {
     let mut rows: BTreeSet<i64> = (1..=4).collect();
-    let mut courier = Courier::new(1);
+    let mut courier = Courier::new(1, Trust::Broker);
     let mut connections = 0;
     // Row 2 makes the broker hang up, whenever it comes.
     while rows.len() > 1 {
         connections += 1;
         assert!(connections < 20, "{rows:?}");
-        courier.connected(0, u16::MAX);
+        connect(&mut courier, 0, u16::MAX, &rows);
         let mut id = 1;
         loop {
             let first = id;
@@ -155,13 +162,13 @@ fn a_row_that_ends_connections_without_a_word_blocks_nobody() {
 #[test]
 fn a_withdrawn_row_is_offered_again_and_blocks_nobody() {
     let rows = BTreeSet::from([1, 2]);
-    let mut courier = Courier::new(1);
-    courier.connected(0, u16::MAX);
+    let mut courier = Courier::new(1, Trust::Broker);
+    connect(&mut courier, 0, u16::MAX, &rows);
     assert_eq!(offer(&mut courier, 0, &rows), Some(Parcel::Row(1)));
     courier.withdraw();
     assert_eq!(send_all(&mut courier, 0, &rows, &mut 1, WINDOW), [Parcel::Row(2), Parcel::Row(1)]);
     // At once the first time; from then on only every ten seconds.
-    courier.connected(0, u16::MAX);
+    connect(&mut courier, 0, u16::MAX, &rows);
     let mut offers = 0;
     for now in (0..60_000).step_by(200) {
         while let Some(Parcel::Row(1)) = offer(&mut courier, now, &BTreeSet::from([1])) {
@@ -174,7 +181,7 @@ fn a_withdrawn_row_is_offered_again_and_blocks_nobody() {
 
 #[test]
 fn waits_double_to_two_minutes_and_are_spread() {
-    let mut courier = Courier::new(7);
+    let mut courier = Courier::new(7, Trust::Broker);
     let waits: Vec<u64> = (0..400).map(|_| courier.lost(Loss::Unreachable).wait_ms).collect();
     for (failures, wait) in waits.iter().enumerate() {
         let ceiling = (RETRY_MS << failures.min(10)).min(RETRY_AT_MOST_MS);
@@ -184,7 +191,7 @@ fn waits_double_to_two_minutes_and_are_spread() {
     assert!(late.iter().any(|wait| *wait > 110_000) && late.iter().any(|wait| *wait < 10_000));
     // An acknowledgement ends the row of failures; being taken over does not.
     let acknowledge = |courier: &mut Courier| {
-        courier.connected(0, u16::MAX);
+        connect(courier, 0, u16::MAX, &BTreeSet::new());
         courier.announce(Message::Status);
         send_all(courier, 0, &BTreeSet::new(), &mut 1, WINDOW);
         courier.answered(0, 1, Answer::Success);
@@ -205,8 +212,8 @@ fn waits_double_to_two_minutes_and_are_spread() {
 #[test]
 fn silence_is_noticed() {
     let rows = BTreeSet::from([1, 2]);
-    let mut courier = Courier::new(1);
-    courier.connected(0, u16::MAX);
+    let mut courier = Courier::new(1, Trust::Broker);
+    connect(&mut courier, 0, u16::MAX, &rows);
     assert!(!courier.is_stalled(10 * STALLED_AFTER_MS), "nothing is owed");
     send_all(&mut courier, 10 * STALLED_AFTER_MS, &rows, &mut 1, WINDOW);
     assert!(!courier.is_stalled(11 * STALLED_AFTER_MS));
@@ -218,10 +225,70 @@ fn silence_is_noticed() {
 }
 
 #[test]
+fn what_comes_now_does_not_queue_behind_what_waited() {
+    let mut rows: BTreeSet<i64> = (1..=1_000).collect();
+    let mut courier = Courier::new(1, Trust::Broker);
+    connect(&mut courier, 0, u16::MAX, &rows);
+    let mut id = 1;
+    send_all(&mut courier, 0, &rows, &mut id, WINDOW);
+    rows.extend(1_001..=1_003);
+    let mut order = Vec::new();
+    for id_answered in (1..=WINDOW).cycle().take(40) {
+        courier.answered(0, id_answered, Answer::Success);
+        order.extend(send_all(&mut courier, 0, &rows, &mut id, WINDOW));
+    }
+    let places: Vec<usize> = (1_001..=1_003).map(|row| order.iter().position(|parcel| *parcel == Parcel::Row(row)).unwrap()).collect();
+    assert!(places[2] < 6, "the backlog goes on in turn with them: {places:?}");
+    assert_eq!(order.iter().filter(|parcel| **parcel == Parcel::Row(33)).count(), 1);
+}
+
+#[test]
+fn what_only_the_broker_has_waits_for_a_collector() {
+    let rows: BTreeSet<i64> = (1..=2_000).collect();
+    let mut courier = Courier::new(1, Trust::Collector);
+    courier.connected(0, Terms { receive_maximum: u16::MAX, has_subscribed: true, newest_row: 2_000 });
+    let mut id = 2;
+    let mut sent = Vec::new();
+    loop {
+        let first = id;
+        let more = send_all(&mut courier, 0, &rows, &mut id, WINDOW);
+        if more.is_empty() {
+            break;
+        }
+        let ids = (first..=WINDOW).chain(1..=WINDOW).take(more.len());
+        for (id, parcel) in ids.zip(&more) {
+            let Parcel::Row(row) = *parcel else { panic!("{parcel:?}") };
+            assert_eq!(courier.answered(0, id, Answer::Success), Outcome::Handed(row));
+        }
+        sent.extend(more);
+    }
+    assert_eq!((sent.len(), courier.handed()), (HANDED_AT_MOST, HANDED_AT_MOST), "no further, before a collector has some");
+    // It can only have what it was sent, and each once.
+    assert_eq!(courier.collected(5, [(3, 4), (7, 6), (1_500, i64::MAX), (i64::MIN, 0)]), [3, 4]);
+    assert_eq!(courier.collected(5, [(1, 4)]), [1, 2]);
+    assert_eq!(send_all(&mut courier, 6, &rows, &mut id, WINDOW).len(), 4);
+    // Silence: what the broker had may be gone with it, and goes out again; each time after twice as long.
+    let mut waits = Vec::new();
+    let (mut now, mut since) = (6, 5);
+    while waits.len() < 6 {
+        now += 1_000;
+        if courier.handed.is_overdue(now) {
+            waits.push((now - since) / COLLECTED_WITHIN_MS);
+            offer(&mut courier, now, &rows);
+            courier.withdraw();
+            assert_eq!(courier.handed(), 0);
+            courier.handed.rows.insert(5);
+            (courier.handed.progress_ms, since) = (now, now);
+        }
+    }
+    assert_eq!(waits, [1, 2, 4, 8, 16, 16]);
+}
+
+#[test]
 fn nothing_but_the_farewell_after_leaving() {
     let rows: BTreeSet<i64> = (1..=9).collect();
-    let mut courier = Courier::new(1);
-    courier.connected(0, u16::MAX);
+    let mut courier = Courier::new(1, Trust::Broker);
+    connect(&mut courier, 0, u16::MAX, &rows);
     courier.announce(Message::Health);
     courier.leave();
     let mut id = 1;
@@ -248,7 +315,7 @@ fn simulate(seed: u64) {
     let mut random = Random::new(seed);
     let receive_maximum = [1, 2, 7, 32, 33, u16::MAX][random.below(6) as usize];
     let size = receive_maximum.clamp(1, WINDOW);
-    let mut courier = Courier::new(seed);
+    let mut courier = Courier::new(seed, Trust::Broker);
     let mut broker = Adversary { random: Random::new(seed ^ 0xabcd), held: Vec::new() };
     let mut rows = BTreeSet::new();
     let mut succeeded: BTreeSet<i64> = BTreeSet::new();
@@ -267,7 +334,7 @@ fn simulate(seed: u64) {
             rows.insert(added);
         }
         if id == 0 {
-            courier.connected(now, receive_maximum);
+            connect(&mut courier, now, receive_maximum, &rows);
             broker.held.clear();
             id = 1;
         }
