@@ -61,7 +61,7 @@ impl Recorder {
     fn keep(&mut self, now: i64) {
         while let Some(output) = self.measure.poll() {
             match output {
-                Output::Opened(call, began) => self.ids.push((call, self.spool.begin(&opening(began)).unwrap())),
+                Output::Opened(call, began) => self.ids.push((call, self.spool.begin(&opening(began)).unwrap().expect("there is room"))),
                 Output::Findings(findings) => {
                     let id = self.ids.iter().find(|(call, _)| *call == findings.call).unwrap().1;
                     let terms = Terms { charter: &self.charter, models: None, continues: None, now: at(now), made: at(now) };
