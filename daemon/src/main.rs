@@ -1,6 +1,4 @@
-//! sotto: hears a contact centre's calls on the spot and says only scores.
-//!
-//! The map is `daemon/README.md`. Everything here is wiring.
+//! sotto: hears a contact centre's calls on the spot and says only scores. Here is wiring; the map is `daemon/README.md`.
 
 mod acl;
 mod audit;
