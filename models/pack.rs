@@ -76,8 +76,7 @@ impl Pack {
     ///
     /// Names the file and what is wrong with it; see [`PackError`].
     pub fn open(directory: &Path) -> Result<Self, PackError> {
-        let path = directory.join(MANIFEST);
-        let bytes = read(&path, MAX_MANIFEST)?;
+        let (path, bytes) = manifest_of(directory)?;
         let text = std::str::from_utf8(&bytes).map_err(|_| PackError::Manifest {
             file: path.clone(),
             what: "not UTF-8".to_owned(),
@@ -108,6 +107,15 @@ impl Pack {
     /// The pack's name, such as `en`.
     pub fn name(&self) -> &str {
         &self.manifest.name
+    }
+
+    /// The [`digest`](Self::digest) of the pack in a folder, without the models themselves: for who only names them.
+    ///
+    /// # Errors
+    /// The manifest cannot be read, or is too large.
+    pub fn digest_of(directory: &Path) -> Result<[u8; 32], PackError> {
+        let (_, bytes) = manifest_of(directory)?;
+        Ok(Sha256::digest(&bytes).into())
     }
 
     /// SHA-256 of the manifest, and so, through the hashes in it, of the whole pack.
@@ -301,6 +309,12 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect()
+}
+
+fn manifest_of(directory: &Path) -> Result<(PathBuf, Vec<u8>), PackError> {
+    let path = directory.join(MANIFEST);
+    let bytes = read(&path, MAX_MANIFEST)?;
+    Ok((path, bytes))
 }
 
 fn checked(directory: &Path, file: &ManifestFile) -> Result<Vec<u8>, PackError> {

@@ -28,7 +28,7 @@ fn heard(site: &Site, packets: &[Packet]) -> (Vec<Value>, Vec<Value>, Value) {
     let scores = messages.filter(|message| message["topic"].as_str().unwrap().ends_with("call/score")).map(|message| {
         let mut score = validate(message["topic"].as_str().unwrap(), message["payload"].to_string().as_bytes()).unwrap();
         let fields = score.as_object_mut().unwrap();
-        ["call", "seq", "expires_ms"].iter().for_each(|field| drop(fields.remove(*field)));
+        ["call", "seq", "outbox", "expires_ms"].iter().for_each(|field| drop(fields.remove(*field)));
         score
     });
     let mut scores: Vec<Value> = scores.collect();

@@ -16,6 +16,9 @@ const CHARTER: &str = r#"version = "1"
 profile = "uk"
 kpis = ["sentiment_customer", "resolution", "keywords"]
 detail = ["sentiment_customer"]
+[controller]
+name = "Harbor Telecom"
+contact = "privacy@harbor.example"
 [[consent]]
 match = "*"
 customer = "notice"

@@ -17,6 +17,9 @@ use sotto_tests::site::{Site, config, has_pack};
 const CHARTER: &str = r#"version = "1"
 profile = "uk"
 kpis = ["keywords", "sensitive", "resolution"]
+[controller]
+name = "Harbor Telecom"
+contact = "privacy@harbor.example"
 [[consent]]
 match = "*"
 customer = "notice"

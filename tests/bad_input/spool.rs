@@ -20,7 +20,12 @@ fn refused_by_all(site: &Site, spool: &Path, pcap: &Path, said: &str) {
 }
 
 fn site() -> (Site, PathBuf) {
-    let site = Site::new(&config(None, Some("mqtt://127.0.0.1:9")), CHARTER_WITHOUT_SOUND).unwrap();
+    site_with("")
+}
+
+/// With more lines in sotto.toml.
+fn site_with(lines: &str) -> (Site, PathBuf) {
+    let site = Site::new(&(config(None, Some("mqtt://127.0.0.1:9")) + lines), CHARTER_WITHOUT_SOUND).unwrap();
     let pcap = site.write("call.pcap", calls(2, 200).pcap()).unwrap();
     (site, pcap)
 }
@@ -48,15 +53,21 @@ fn what_is_no_spool_is_named_and_left_as_it_is() {
     };
     for (name, content, said) in [
         ("text.db", b"no database at all\n".repeat(500), "no database"),
-        ("half.db", good[..good.len() / 2].to_vec(), "damaged"),
         // The header's fields of SQLite's file format, section 1.3: the user's version at 60, the application's id at 68.
         ("newer.db", with(60, &99_u32.to_be_bytes()), "schema version 99"),
         ("other.db", with(68, &0x1234_u32.to_be_bytes()), "another program"),
-        ("pages.db", with(4_096, &[0xff; 512]), "damaged"),
     ] {
         let path = site.write(name, &content).unwrap();
         refused_by_all(&site, &path, &pcap, said);
         assert!(std::fs::read(&path).unwrap() == content, "{name} was changed");
+    }
+    // What is ours and damaged is put aside, and the box goes on with what could be read; `disk` holds what is lost then.
+    for (name, content) in [("half.db", good[..good.len() / 2].to_vec()), ("pages.db", with(4_096, &[0xff; 512]))] {
+        let path = site.write(name, &content).unwrap();
+        let ran = publish(&site, &path, &pcap);
+        assert_eq!(ran.code, 0, "{name}: {}", ran.err);
+        assert!(site.path(&format!("{name}-damaged")).exists(), "{name}");
+        assert!(status(&site, &path)["calls_seen"].as_u64().unwrap() >= 2, "{name}");
     }
 }
 
@@ -84,22 +95,22 @@ fn a_spool_that_cannot_be_written_is_named_and_can_still_be_read() {
 
 #[test]
 fn a_full_disk_loses_nothing_that_was_committed() {
-    let (site, pcap) = site();
+    let (site, pcap) = site_with("[spool]\nquota_mib = 16\n");
     let folder = site.path("small");
     std::fs::create_dir(&folder).unwrap();
-    let Some(_guard) = mount(&["-t", "tmpfs", "-o", "size=512k", "tmpfs"], &folder) else { return skip("no file system can be mounted here") };
+    let Some(_guard) = mount(&["-t", "tmpfs", "-o", "size=7m", "tmpfs"], &folder) else { return skip("no file system can be mounted here") };
     let spool = folder.join("spool.db");
     let published = publish(&site, &spool, &pcap);
     assert_eq!(published.code, 0, "{}", published.err);
     let many = site.write("many.pcap", calls(3_000, 20).pcap()).unwrap();
+    // Either the ladder refuses what has no room, or not even that can be written, and it says so.
     let ran = publish(&site, &spool, &many);
-    assert_eq!(ran.code, 1, "{}", ran.err);
-    assert!(ran.err.contains("the disk is full"), "{}", ran.err);
+    assert!(ran.code == 0 || (ran.code == 1 && ran.err.contains("full")), "{}", ran.err);
 
     assert!(run(Command::new("mount").args(["-o", "remount,size=64m"]).arg(&folder)).unwrap().status.success());
     let then = status(&site, &spool);
     let (seen, backlog) = (then["calls_seen"].as_u64().unwrap(), then["backlog"].as_u64().unwrap());
-    assert!(backlog >= 2 && seen >= backlog && seen < 3_002, "{then}");
+    assert!(backlog >= 2 && seen >= backlog && seen <= 3_002 && backlog < 3_002, "{then}");
     let mut ledger = then["ledger"].clone();
     ledger["calls_seen"] = then["calls_seen"].clone();
     adds_up(&ledger);

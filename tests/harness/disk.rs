@@ -177,6 +177,7 @@ unsafe extern "C" fn open(vfs: *mut ffi::sqlite3_vfs, name: ffi::sqlite3_filenam
     }
 }
 
+// SAFETY: SQLite alone calls it, with the pointers that its documentation promises.
 unsafe extern "C" fn delete(vfs: *mut ffi::sqlite3_vfs, name: *const c_char, sync: c_int) -> c_int {
     if let Some(code) = fails(ffi::SQLITE_IOERR_DELETE, 0) {
         return code;
@@ -222,6 +223,7 @@ passed_on! {
     shm_unmap xShmUnmap(delete: c_int) fails 0, full 0;
 }
 
+// SAFETY: SQLite alone calls it, with a file that `open` above made.
 unsafe extern "C" fn shm_barrier(file: *mut ffi::sqlite3_file) {
     // SAFETY: as in `passed_on`.
     unsafe {

@@ -209,7 +209,7 @@ fn sentiment_resolution_and_what_was_sensitive_leave_where_the_charter_names_the
     let purpose = |metric: &str| format!("[[purpose]]\nmetric = \"{metric}\"\nwhy = \"a\"\nbasis = \"b\"\nreview_by = \"2027-05-01\"\n");
     let names = ["sentiment_customer", "resolution", "sensitive"];
     let text = format!(
-        "version = \"1\"\nprofile = \"uk\"\nkpis = {names:?}\n[retention]\nscores_days = 7\n{}",
+        "version = \"1\"\nprofile = \"uk\"\nkpis = {names:?}\n[controller]\nname = \"a\"\ncontact = \"b\"\n[retention]\nscores_days = 7\n{}",
         names.map(purpose).concat()
     );
     let charter = Charter::parse(&text).unwrap();
