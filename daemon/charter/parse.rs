@@ -79,7 +79,6 @@ impl Charter {
             digest: Sha256::digest(text.as_bytes()).into(),
         };
         let of = |span: Range<usize>| lines.of(&span);
-        lines.each_is_built_and_has_a_purpose(&parsed, &charter)?;
         law::check(
             &charter,
             &law::Lines {
@@ -94,6 +93,7 @@ impl Charter {
                 basis: parsed.purpose.iter().map(|purpose| of(purpose.basis.span())).collect(),
             },
         )?;
+        lines.each_is_built_and_has_a_purpose(&parsed, &charter)?;
         if charter.names(Group::Keywords) && charter.categories.is_empty() {
             return Err(CharterError::new(0, "`keywords` is a kpi, but there is no [[category]]: add one or drop the kpi", "one purpose, one metric"));
         }

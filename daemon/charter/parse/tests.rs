@@ -162,7 +162,7 @@ fn consent_rules_that_contradict_each_other_are_refused() {
 
 #[test]
 fn what_is_not_built_is_refused() {
-    let error = refusal("\"silence\"]", "\"tone_customer\"]");
+    let error = refusal("\"silence\"]", "\"delivery_agent\"]");
     assert!(error.to_string().contains("not built"), "{error}");
 }
 
