@@ -1,6 +1,6 @@
 //! Whatever happens between a box and its broker, no score is lost.
 //!
-//! `SOTTO_FAULTS=10000` makes a campaign of it (`tests/faults.sh`).
+//! A campaign (`tests/faults.sh`, `SOTTO_FAULTS=10000`): boxes wait out their times of rest, which takes minutes.
 
 #[path = "kill/resident.rs"]
 #[expect(dead_code, reason = "the other tests of the resident use the rest")]
@@ -23,8 +23,8 @@ use sotto_uplink::{About, Config, Event};
 use crate::resident::Resident;
 use crate::site::Site;
 
-/// Faults that every run of the tests meets.
-const FAULTS: usize = 24;
+/// From so many faults on, most kinds must have been met.
+const MANY: usize = 24;
 
 /// Boxes side by side: most of the time a box waits for its next attempt.
 const BOXES: usize = 12;
@@ -37,7 +37,9 @@ fn no_fault_between_box_and_broker_loses_a_score() {
     if !Broker::is_installed() {
         return skip("mosquitto is not installed");
     }
-    let faults = std::env::var("SOTTO_FAULTS").ok().and_then(|text| text.parse().ok()).unwrap_or(FAULTS);
+    let Some(faults) = std::env::var("SOTTO_FAULTS").ok().and_then(|text| text.parse().ok()) else {
+        return skip("a box that was refused waits for minutes: tests/faults.sh runs it");
+    };
     let broker = Broker::start().unwrap();
     let subscriber = broker.subscribe_for_good(&["sotto/v1/#"], "collector").unwrap();
     let began = Instant::now();
@@ -76,7 +78,7 @@ fn no_fault_between_box_and_broker_loses_a_score() {
     assert!(missing.is_empty(), "{} of {}, the first is {:?}", missing.len(), sent.len(), missing[0]);
     assert_eq!(received.len(), sent.len(), "a score that no box sent");
     assert!(struck >= faults, "{struck}");
-    assert!(kinds.len() > 8 || faults <= FAULTS, "{kinds:?}");
+    assert!(kinds.len() > 8 || faults <= MANY, "{kinds:?}");
 }
 
 /// What became of a box.
