@@ -37,7 +37,7 @@ fn no_fault_between_box_and_broker_loses_a_score() {
     if !Broker::is_installed() {
         return skip("mosquitto is not installed");
     }
-    let Some(faults) = std::env::var("SOTTO_FAULTS").ok().and_then(|text| text.parse().ok()) else {
+    let Some(faults) = std::env::var("SOTTO_FAULTS").ok().and_then(|text| text.parse::<usize>().ok()) else {
         return skip("a box that was refused waits for minutes: tests/faults.sh runs it");
     };
     let broker = Broker::start().unwrap();

@@ -162,7 +162,8 @@ fn consent_rules_that_contradict_each_other_are_refused() {
 
 #[test]
 fn what_is_not_built_is_refused() {
-    let error = refusal("\"silence\"]", "\"delivery_agent\"]");
+    let uk = GOOD.replacen("profile = \"eu\"", "profile = \"uk\"", 1).replacen("\"silence\"]", "\"tone_customer\"]", 1);
+    let error = Charter::parse(&uk).expect_err("this charter must be refused");
     assert!(error.to_string().contains("not built"), "{error}");
 }
 
