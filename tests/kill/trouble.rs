@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 use sotto_spool::DeadLetter;
 use sotto_tests::broker::{Broker, Subscriber};
-use sotto_tests::process::{PATIENCE, installed, run, skip};
+use sotto_tests::process::{PATIENCE, installed, run, skip, wait_for};
 use sotto_tests::schema::validate;
 use sotto_uplink::{Answer, Config, Credentials, Event, Identity, Loss, Roots, Tls};
 
@@ -229,7 +229,7 @@ fn what_the_disk_lost_is_told_until_somebody_has_it() {
     uplink.wait("the loss to be told", |event| *event == Event::LossTold { scores: 1 });
     wait_until_delivered(&site);
     uplink.stop();
-    let told = came(&subscriber, "/lost").pop().unwrap();
+    let told = wait_for("the subscriber to have it", PATIENCE, || came(&subscriber, "/lost").pop()).unwrap();
     let lost = calls[1].to_string();
     assert_eq!((told["lost_from"].as_str(), told["lost_to"].as_str(), &told["lost_scores"]), (Some(lost.as_str()), Some(lost.as_str()), &1.into()));
     assert_eq!((site.backlog().lost_scores, site.backlog().acked), (1, 2));
