@@ -104,9 +104,9 @@ name = "cancellation"
 phrases = ["cancel"]
 heard = "customer"
 END
-cp "$folder/words.toml" "$root/root/words.toml"
-inside sotto --charter /root/words.toml check | grep '^models' || wrong "the models are not found"
-rm "$root/root/words.toml"
+cp "$folder/words.toml" "$root/tmp/words.toml"
+inside sotto --charter /tmp/words.toml check | grep '^models' || wrong "the models are not found"
+rm "$root/tmp/words.toml"
 
 echo "== upgrade"
 sed -i 's/^node = .*/node = "changed-here"/' "$root/etc/sotto/sotto.toml"
