@@ -19,7 +19,7 @@ const MUTATIONS: usize = 100_000;
 /// The most that one message may take.
 const MOST: Duration = Duration::from_millis(1);
 /// How often a message that took longer is tried again: the machine does other things too.
-const RETRIES: usize = 9;
+const RETRIES: usize = 39;
 /// What 100,000 inputs may leave behind, MiB.
 const GROWTH_MIB: u64 = 64;
 

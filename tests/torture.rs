@@ -21,6 +21,8 @@ use verdicts::{Expected, RFC_4475, RFC_5118, Verdict};
 
 /// No message may take longer.
 const MOST: Duration = Duration::from_millis(1);
+/// How often one that took longer is tried again: the machine does other things too.
+const TRIES: usize = 40;
 
 /// What must be read of a message. Each text is as the message writes it; `body` is its length, `None` where it is not whole.
 struct Fields {
@@ -114,7 +116,7 @@ fn row(name: &str, rfc: &str, expected: &Expected, bytes: &[u8]) {
     let (counters, said) = hear(bytes);
     assert_eq!(said, expected.said, "{name}: what the listener says");
     assert_eq!(counters.sip_messages, u64::from(parsed.is_ok()), "{name}");
-    assert!(least(5, || drop(std::hint::black_box(hear(bytes)))) < MOST, "{name} takes longer than a millisecond");
+    assert!(least(TRIES, || drop(std::hint::black_box(hear(bytes)))) < MOST, "{name} takes longer than a millisecond");
     let said = if said.is_empty() { "nothing".to_owned() } else { said.join(", ") };
     println!("| {name:<30} | {rfc:<18} | {ours:<75} | {said:<17} | {} |", expected.why);
 }
@@ -235,7 +237,7 @@ fn a_hundred_thousand_mutations() {
         dialogs.datagram(Datagram::new(at, number, addresses.into(), ([192, 0, 2, 9], 5060).into(), bytes.clone()));
         let mut took = began.elapsed();
         if took >= MOST {
-            took = least(5, || drop(std::hint::black_box(hear(&bytes))));
+            took = least(TRIES, || drop(std::hint::black_box(hear(&bytes))));
         }
         slowest = slowest.max(took);
         assert!(took < MOST, "mutation {number} takes {took:?}");

@@ -1,4 +1,7 @@
 //! Bytes that mean harm: nothing panics, nothing takes long, nothing grows.
+//!
+//! What "long" is: a millisecond a message is the promise, and it is printed. A machine that is too slow for it fails no test: what is asserted
+//! then is that the time grows with the message, not with its square.
 
 use std::time::{Duration, Instant};
 
@@ -6,8 +9,12 @@ use super::{Client, MULTIPART, PEOPLE, STREAMS, body, sdp};
 use crate::ServerOptions;
 use sotto_private::Transport;
 
-/// What one message may take.
+/// What one message may take, wherever the machine is fast enough.
 const MOST: Duration = Duration::from_millis(1);
+/// What a mutation may take on a slow machine, in times the median of all.
+const TIMES_MEDIAN: u32 = 50;
+/// What four times the message may take on a slow machine, in times the one. A square would be 16.
+const TIMES_QUARTER: u32 = 9;
 
 /// The same numbers in every run (xorshift).
 struct Random(u64);
@@ -131,20 +138,33 @@ fn mutations_neither_panic_nor_take_long_nor_grow() {
             began.elapsed()
         });
         let best = best.min().unwrap_or_default();
-        assert!(best < MOST, "{best:?} for {} bytes", bytes.len());
+        assert!(best < MOST || best < TIMES_MEDIAN * median, "{best:?} for {} bytes, where the median is {median:?}", bytes.len());
     }
     client.server.finish(client.now, crate::EndCause::Stopped);
     assert_eq!(client.server.counters().calls_open, 0);
 }
 
 #[test]
-fn the_worst_single_messages_take_a_millisecond_at_most() {
-    let many = |piece: &str, count: usize| piece.repeat(count);
+fn the_worst_single_messages_take_a_millisecond_or_grow_with_their_length() {
+    println!("{:<28} {:>10} {:>10}", "", "a quarter", "whole");
+    let whole = bombs(1);
+    for ((name, body), (_, quarter)) in whole.into_iter().zip(bombs(4)) {
+        assert!(body.len() < 64 << 10, "{name}");
+        let (short, _) = best(&quarter);
+        let (long, answer) = best(&body);
+        println!("{name:<28} {short:>10.1?} {long:>10.1?}  {}", answer.lines().next().unwrap_or("no answer"));
+        assert!(long < MOST || long < TIMES_QUARTER * short, "{name}: {long:?}, a quarter of it {short:?}");
+    }
+}
+
+/// The worst bodies that fit a message, or the same divided in length by `part`.
+fn bombs(part: usize) -> [(&'static str, String); 12] {
+    let many = |piece: &str, count: usize| piece.repeat(count / part);
     let offer = sdp(STREAMS);
-    let attributes: String = (0..80_000).map(|number| format!(" a{number}=''")).collect();
+    let attributes: String = (0..80_000 / part).map(|number| format!(" a{number}=''")).collect();
     let wide = body(&offer, &format!("<stream{attributes}/>"));
-    let bombs = [
-        ("80,000 attributes", wide.get(..60_000).unwrap().to_owned() + "/>\r\n--b--"),
+    [
+        ("80,000 attributes", wide.get(..60_000 / part).unwrap().to_owned() + "/>\r\n--b--"),
         ("nesting", body(&offer, &many("<a>", 20_000))),
         ("attributes without number", body(&offer, &format!("<stream{}/>", many(" a=''", 11_000)))),
         ("an entity bomb", format!("--b\r\nContent-Type: application/sdp\r\n\r\n{offer}\r\n--b\r\nContent-Type: application/rs-metadata\r\n\r\n<!DOCTYPE a [{}]><recording>&a;</recording>\r\n--b--", many("<!ENTITY a '&a;&a;'>", 2_900))),
@@ -156,22 +176,21 @@ fn the_worst_single_messages_take_a_millisecond_at_most() {
         ("media lines", body(&sdp(&many("m=audio 1 RTP/AVP 0\r\n", 2_900)), "")),
         ("rtpmaps", body(&sdp(&format!("m=audio 1 RTP/AVP 0\r\n{}", many("a=rtpmap:1 a/1\r\n", 3_700))), "")),
         ("formats", body(&sdp(&format!("m=audio 1 RTP/AVP{}\r\n", many(" 99", 19_000))), "")),
-    ];
-    for (name, body) in bombs {
-        assert!(body.len() < 64 << 10, "{name}");
-        // The best of several: what it takes where nothing else takes the machine away.
-        let mut best = Duration::MAX;
-        let mut answer = String::new();
-        for _ in 0..40 {
-            let mut client = Client::new();
-            let text = client.text("INVITE", 1, MULTIPART, &body);
-            let began = Instant::now();
-            answer = client.raw(text.as_bytes()).unwrap_or_default();
-            best = best.min(began.elapsed());
-        }
-        println!("{name:<28} {best:>10.1?}  {}", answer.lines().next().unwrap_or("no answer"));
-        assert!(best < MOST, "{name}: {best:?}");
+    ]
+}
+
+/// The least of several tries: what it takes where nothing else takes the machine away. And the answer.
+fn best(body: &str) -> (Duration, String) {
+    let mut best = Duration::MAX;
+    let mut answer = String::new();
+    for _ in 0..40 {
+        let mut client = Client::new();
+        let text = client.text("INVITE", 1, MULTIPART, body);
+        let began = Instant::now();
+        answer = client.raw(text.as_bytes()).unwrap_or_default();
+        best = best.min(began.elapsed());
     }
+    (best, answer)
 }
 
 #[test]
