@@ -1,14 +1,13 @@
 #!/bin/sh
-# Words, against faster-whisper on the same weights: word error rate and seconds, one thread each.
+# Words, against the same weights in faster-whisper (int8, beam 1) and whisper.cpp (Q8_0): word error rate and seconds of processor, one thread each.
 #
 #   sh models/benches/asr_vs_peers.sh [DATA]
 #
-# PACK is `en` (tiny.en, unless said) or `multi` (base, told that it is English). BATCH turns are decoded together (8).
-# Words are counted on all 270 prompts, time on those of 2 to 10 s; with TURNS_ONLY=1 both on the latter, which is sooner done.
-# DATA (or SOTTO_DATA, or ../shared/data beside the repository) holds speech/MANIFEST.tsv with 270
-# telephone prompts and text/normalizer, Whisper's own text normaliser. The peer gets a scratch venv in
-# target/bench (or the one that SOTTO_BENCH_VENV names). Both run in turns, ROUNDS times (1), and the
-# faster round of each counts, so that a busy moment of the machine does not decide.
+# PACK is `en` (tiny.en, unless said) or `multi` (base, told that it is English). PROMPTS of those whose LENGTHS fit (48 of 2-10 s), drawn
+# with SEED, or `all` of them; BATCH turns are decoded together (8). With CORE=1 all run on that core. ROUNDS (1): of several, the best
+# counts. PEERS is a list by ";" of `faster-whisper`, `faster-whisper, AVX2` (held to it), `whisper.cpp`.
+# DATA (or SOTTO_DATA, or ../shared/data beside the repository) holds speech/MANIFEST.tsv with 270 telephone prompts, and
+# text/normalizer, Whisper's own text normaliser. The peers get a scratch venv in target/bench (or the one that SOTTO_BENCH_VENV names).
 set -eu
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -18,8 +17,10 @@ data=${1:-${SOTTO_DATA:-$root/../shared/data}}
 
 pack=${PACK:-en}
 weights=$(weights "$pack")
+ggml=$weights/ggml-q8_0.bin
+[ -f "$ggml" ] || "$venv/bin/python" "$root/models/benches/ggml.py" "$weights" "$ggml" q8_0
 language=
 [ "$pack" = en ] || language="--language en"
 # shellcheck disable=SC2086
-exec "$venv/bin/python" "$root/models/benches/asr_vs_peers.py" "$data/speech" "$weights" "${ROUNDS:-1}" \
+exec ${CORE:+taskset -c "$CORE"} "$venv/bin/python" "$root/models/benches/asr_vs_peers.py" "$data/speech" "$weights" "$ggml" \
     "$binaries/transcribe" --pack "$root/target/models/$pack" --batch "${BATCH:-8}" $language

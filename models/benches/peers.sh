@@ -1,14 +1,13 @@
 # What the scripts beside this file share: read with `.` after `root` and `data` are set.
-# Gives $scratch, $venv (with faster-whisper), PYTHONPATH, $binaries (the examples, built) and `weights PACK`.
+# Gives $scratch, $venv (with faster-whisper and whisper.cpp), PYTHONPATH, $binaries (the examples, built) and `weights PACK`.
 
 data=$(cd "$data" && pwd)
 scratch="$root/target/bench"
 mkdir -p "$scratch"
 venv=${SOTTO_BENCH_VENV:-$scratch/venv}
-if [ ! -x "$venv/bin/python" ]; then
-    python3 -m venv "$venv"
-    "$venv/bin/python" -m pip install --quiet faster-whisper==1.2.1
-fi
+[ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+"$venv/bin/python" -c 'import faster_whisper, pywhispercpp' 2>/dev/null ||
+    "$venv/bin/python" -m pip install --quiet faster-whisper==1.2.1 pywhispercpp==1.5.1
 export PYTHONPATH="$scratch/python:$data/text" OMP_NUM_THREADS=1 RAYON_NUM_THREADS=1 CANDLE_NUM_THREADS=1
 "$venv/bin/python" -c 'import regex, more_itertools' 2>/dev/null ||
     "$venv/bin/python" -m pip install --quiet --target "$scratch/python" regex more-itertools
