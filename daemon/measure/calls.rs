@@ -75,6 +75,8 @@ pub struct Measure {
     register: Arc<Register>,
     /// Draws the spot checks.
     seed: u64,
+    /// The site's language is one in which blanking is verified, or is found call by call.
+    can_blank: bool,
     vad: Option<Arc<Vad>>,
     lists: Lists,
     calls: HashMap<Call, State, BuildHasherDefault<ByNumber>>,
@@ -97,6 +99,7 @@ impl Measure {
             site,
             register: Arc::new(Register::default()),
             seed: 0,
+            can_blank: true,
             vad: vad.filter(|_| depth == Depth::Full).map(Arc::new),
             calls: HashMap::default(),
             outputs: VecDeque::new(),
@@ -120,6 +123,13 @@ impl Measure {
     #[must_use]
     pub fn with_seed(self, seed: u64) -> Self {
         Self { seed, ..self }
+    }
+
+    /// For a site whose language is none in which blanking is verified ([`crate::VERIFIED`]): no turn is cut, and whatever is made of words says why
+    /// it is absent.
+    #[must_use]
+    pub fn without_words(self) -> Self {
+        Self { can_blank: false, ..self }
     }
 
     /// What happened to a call. `today` is the day on the pipeline's clock: a purpose past its review stops.
@@ -274,7 +284,7 @@ impl Measure {
 
     fn with(&mut self, call: Call, change: impl FnOnce(&mut State, &TermsInForce<'_>)) {
         if let Some(state) = self.calls.get_mut(&call) {
-            change(state, &TermsInForce { charter: &self.charter, site: &self.site, register: &self.register });
+            change(state, &TermsInForce { charter: &self.charter, site: &self.site, register: &self.register, can_blank: self.can_blank });
         }
     }
 
@@ -332,6 +342,7 @@ struct TermsInForce<'a> {
     charter: &'a Charter,
     site: &'a Site,
     register: &'a Register,
+    can_blank: bool,
 }
 
 /// One call.

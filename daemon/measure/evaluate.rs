@@ -111,6 +111,9 @@ impl Heard<'_> {
     }
 
     fn words_are_sure(&self, speech: &Speech) -> Result<(), Reason> {
+        if speech.tongue.is_doubtful() {
+            return Err(Reason::Language);
+        }
         if speech.turns_shed * 10 > speech.turns_heard + speech.turns_shed {
             return Err(Reason::Shed);
         }
@@ -176,6 +179,7 @@ impl Heard<'_> {
     /// Both legs tell: the agent says what was done, the customer whether it helped.
     pub(crate) fn resolution(&self, blocked: Option<Reason>) -> Resolution {
         let blocked = blocked.or_else(|| self.why_not_both()).or_else(|| match self.hearing {
+            Some(hearing) if hearing.speech.iter().any(|speech| speech.tongue.is_doubtful()) => Some(Reason::Language),
             // One of them may have said too little to be sure of its words; not both.
             Some(hearing) if hearing.speech.iter().any(|speech| self.words_are_sure(speech).is_ok()) => None,
             Some(hearing) => hearing.speech.iter().find_map(|speech| self.words_are_sure(speech).err()),
@@ -210,10 +214,14 @@ impl Heard<'_> {
     /// A list that was heard was heard; that one was not heard can be said only if every leg that it listens to was understood.
     fn category(&self, ordinal: usize, listens_to: [bool; 2], label: Label) -> Measured<bool> {
         let hearing = self.hearing.ok_or(Reason::Consent)?;
+        let listened = || sides(label).into_iter().zip(listens_to).filter_map(|(side, listens)| listens.then_some(side));
+        if listened().any(|side| hearing.speech[side.index()].tongue.is_doubtful()) {
+            return Err(Reason::Language);
+        }
         if hearing.categories[ordinal] {
             return Ok(true);
         }
-        for (side, _) in sides(label).into_iter().zip(listens_to).filter(|(_, listens)| *listens) {
+        for side in listened() {
             if let Some(why) = self.why_not(side) {
                 return Err(why);
             }

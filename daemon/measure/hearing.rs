@@ -7,6 +7,7 @@ use sotto_private::{CATEGORIES, Call, Label, Side, Turn, Wall, Words};
 use crate::blank::Counts;
 use crate::categories::{Lists, Tail};
 use crate::evaluate::sides;
+use crate::language::Tongue;
 use crate::leg::Leg;
 use crate::read::Reading;
 use crate::resolution::{Evidence, Matter};
@@ -39,7 +40,15 @@ pub(crate) struct Speech {
     pub(crate) turns_shed: u32,
     pub(crate) sensitive: Counts,
     pub(crate) feelings: Feelings,
+    pub(crate) tongue: Tongue,
     tail: Tail,
+}
+
+impl Speech {
+    /// Of a site whose language is none in which blanking is verified.
+    pub(crate) fn unverified() -> Self {
+        Self { tongue: Tongue::UNVERIFIED, ..Self::default() }
+    }
 }
 
 impl Hearing {
@@ -58,6 +67,9 @@ impl Hearing {
         speech.turns_heard += 1;
         speech.spoken += words.spoken;
         speech.sensitive.add(&reading.blanked);
+        if let Some(witness) = reading.witness {
+            speech.tongue.add(witness);
+        }
         for word in &words.words {
             speech.probability += f64::from(word.probability);
             speech.recognised += 1;

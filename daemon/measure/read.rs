@@ -11,6 +11,7 @@ use sotto_models::{ModelError, Pack, PackError};
 use sotto_private::{Turn, Wall, Word};
 
 use crate::blank::{self, Blanked};
+use crate::language::Witness;
 use crate::resolution::Endings;
 use crate::topics::Topics;
 
@@ -50,6 +51,8 @@ pub(crate) struct Reading {
     pub(crate) topics: u32,
     /// From the turn's first sample to its last.
     pub(crate) span: Option<(Wall, Wall)>,
+    /// What the turn says of its language.
+    pub(crate) witness: Option<Witness>,
 }
 
 impl Readers {

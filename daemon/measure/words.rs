@@ -1,6 +1,5 @@
 //! A turn's sound in, its words out; and how many words a written word is when it is spoken.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sotto_models::ModelError;
@@ -8,6 +7,7 @@ use sotto_models::resample::Upsampler;
 use sotto_models::whisper::{self, Whisper};
 use sotto_private::{Call, Private, Side, Turn, Wall, Word, Words};
 
+use crate::language::{Languages, Witness, is_verified};
 use crate::read::{Readers, Reading, Wanted};
 
 /// A turn on its way to a recogniser. Opaque: whoever carries it cannot look into it.
@@ -83,6 +83,8 @@ pub struct Recogniser {
     whisper: Whisper,
     /// From the telephone's 8 kHz to the model's 16.
     upsampler: Upsampler,
+    /// What the site speaks, where it says so.
+    site: Option<whisper::Language>,
     /// Of all that recognise: whose turn a leg's next one is, is chance.
     languages: Arc<Mutex<Languages<whisper::Language>>>,
     readers: Readers,
@@ -95,7 +97,14 @@ impl Recogniser {
     /// Never: a factor of two is within the upsampler's range.
     #[must_use]
     pub fn new(whisper: Whisper, readers: Readers) -> Self {
-        Self { whisper, upsampler: Upsampler::new(2).expect("two is within the range"), languages: Arc::default(), readers }
+        Self { whisper, upsampler: Upsampler::new(2).expect("two is within the range"), site: None, languages: Arc::default(), readers }
+    }
+
+    /// For a site that speaks this language (ISO 639-1): turns are put into words in it, whatever they sound like. Without it, each leg's is found
+    /// on its first long turn. A model that knows one language goes on in that.
+    #[must_use]
+    pub fn speaking(self, code: &str) -> Self {
+        Self { site: self.whisper.language(code), ..self }
     }
 
     /// The words of turns, in their order, each as if it were alone: together they cost less. Their sound is wiped.
@@ -124,20 +133,33 @@ impl Recogniser {
 
     fn together(&mut self, jobs: &[Job]) -> Result<Vec<(Words, Reading)>, ModelError> {
         let sounds: Vec<Private<Vec<f32>>> = jobs.iter().map(|job| self.widened(&job.turn)).collect();
-        let languages: Vec<_> = jobs.iter().map(|job| self.languages().of(job)).collect();
+        let languages: Vec<_> = jobs.iter().map(|job| self.site.or_else(|| self.languages().of(job.leg()))).collect();
         let turns = sounds.iter().zip(languages).map(|(sound, language)| whisper::Turn { samples: sound.expose(), language });
         let turns: Vec<whisper::Turn<'_>> = turns.collect();
         let heard = self.whisper.transcribe_batch(&turns)?;
         for (job, heard) in jobs.iter().zip(&heard) {
-            self.languages().learn(job, heard.language);
+            self.languages().learn(job.leg(), job.seconds(), heard.language);
         }
-        let read = |(job, heard): (&Job, whisper::Heard)| {
+        let read = |(job, mut heard): (&Job, whisper::Heard)| {
+            let witness = self.witness(job, &heard);
+            if witness.is_some_and(|witness| !witness.may_be_read()) {
+                // What cannot be blanked is wiped.
+                heard.words.clear();
+                return Ok((words_of(&job.turn, &heard), Reading { witness, ..Reading::default() }));
+            }
             let mut words = words_of(&job.turn, &heard);
             drop(heard);
             let reading = self.readers.read(&job.turn, job.wanted, &mut words.words)?;
-            Ok((words, reading))
+            Ok((words, Reading { witness, ..reading }))
         };
         jobs.iter().zip(heard).map(read).collect()
+    }
+
+    /// What a turn in which words were heard says of its language; `None` where there were none, or the model knows one language only.
+    fn witness(&self, job: &Job, heard: &whisper::Heard) -> Option<Witness> {
+        let (language, probability) = heard.language.filter(|_| !heard.words.is_empty())?;
+        let is_verified = self.whisper.code(language).is_some_and(is_verified);
+        Some(Witness { likely: if is_verified { probability } else { 0.0 }, seconds: job.seconds() })
     }
 
     fn languages(&self) -> MutexGuard<'_, Languages<whisper::Language>> {
@@ -147,38 +169,6 @@ impl Recogniser {
     fn widened(&self, turn: &Turn) -> Private<Vec<f32>> {
         let narrow = Private::new(turn.samples.expose().iter().map(|&sample| f32::from(sample) / 32_768.0).collect::<Vec<f32>>());
         Private::new(self.upsampler.upsample(narrow.expose()))
-    }
-}
-
-/// What language a leg speaks, found once: a short turn is a weak witness, and a leg rarely changes it.
-struct Languages<L>(HashMap<(Call, Side), L>);
-
-/// A turn of so many seconds whose language is at least so likely is believed for the turns after it.
-const WITNESS: (f32, f32) = (2.0, 0.5);
-/// Legs that are remembered; then all are forgotten, and found again.
-const MOST_LEGS: usize = 4096;
-
-impl<L: Copy> Languages<L> {
-    /// `None`: to be found out.
-    fn of(&self, job: &Job) -> Option<L> {
-        self.0.get(&job.leg()).copied()
-    }
-
-    fn learn(&mut self, job: &Job, found: Option<(L, f32)>) {
-        let Some((language, probability)) = found else { return };
-        if self.of(job).is_some() || job.seconds() < WITNESS.0 || probability < WITNESS.1 {
-            return;
-        }
-        if self.0.len() >= MOST_LEGS {
-            self.0.clear();
-        }
-        self.0.insert(job.leg(), language);
-    }
-}
-
-impl<L> Default for Languages<L> {
-    fn default() -> Self {
-        Self(HashMap::new())
     }
 }
 
@@ -250,27 +240,5 @@ mod tests {
         ] {
             assert_eq!(count_spoken(written), spoken, "{written}");
         }
-    }
-
-    #[test]
-    fn a_legs_language_is_found_on_its_first_long_turn() {
-        let job = |call, seconds: usize| {
-            let samples = Private::new(vec![0; seconds * 8_000]);
-            let turn = Turn { call: Call(call), side: Side::Calling, number: 0, start: Wall::default(), ended: Wall::default(), samples };
-            Job { turn, is_customer: true, wanted: Wanted::default() }
-        };
-        let mut languages = Languages::default();
-        languages.learn(&job(1, 1), Some(('s', 0.9)));
-        languages.learn(&job(1, 3), Some(('s', 0.3)));
-        languages.learn(&job(1, 3), None);
-        assert_eq!(languages.of(&job(1, 3)), None);
-        languages.learn(&job(1, 3), Some(('s', 0.6)));
-        languages.learn(&job(1, 9), Some(('v', 0.9)));
-        assert_eq!(languages.of(&job(1, 1)), Some('s'));
-        assert_eq!(languages.of(&job(2, 9)), None);
-        for call in 2..MOST_LEGS as u64 + 5 {
-            languages.learn(&job(call, 2), Some(('e', 1.0)));
-        }
-        assert!(languages.0.len() <= MOST_LEGS);
     }
 }

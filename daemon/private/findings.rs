@@ -40,6 +40,8 @@ pub enum Reason {
     NoRtcp,
     /// Nobody has published a model that covers it.
     NoModel,
+    /// What was said was, or may have been, in a language in which blanking is not verified.
+    Language,
 }
 
 /// A value, or why it is not known.

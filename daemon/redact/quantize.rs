@@ -63,6 +63,7 @@ pub(crate) const fn reason(reason: Reason) -> report::Reason {
         Reason::Shed => report::Reason::Shed,
         Reason::NoRtcp => report::Reason::NoRtcp,
         Reason::NoModel => report::Reason::NoModel,
+        Reason::Language => report::Reason::Language,
         Reason::Encrypted => report::Reason::Encrypted,
         Reason::Paused => report::Reason::Paused,
         Reason::Mixed => report::Reason::Mixed,

@@ -272,6 +272,8 @@ names! {
         Mixed "mixed",
         /// No published model covers it (the quality of a codec that ITU-T G.113 does not list).
         NoModel "no_model",
+        /// The language spoken is, or may be, none in which blanking is verified.
+        Language "language",
     }
 }
 

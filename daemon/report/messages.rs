@@ -299,4 +299,5 @@ pub const REASON_KEYS: [&str; Reason::ALL.len()] = [
     "hour_reason_paused",
     "hour_reason_mixed",
     "hour_reason_no_model",
+    "hour_reason_language",
 ];

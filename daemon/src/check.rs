@@ -3,6 +3,7 @@
 use serde_json::json;
 use sotto_capture::{Channels, Trust, Tunnel};
 use sotto_charter::{AgentBasis, Charter, ConsentRule, CustomerBasis, Keys, day_of};
+use sotto_measure::{VERIFIED, is_verified};
 
 use crate::End;
 use crate::config::{ConfigError, Places, credential};
@@ -47,6 +48,7 @@ pub(crate) fn run(places: &Places, arguments: &Arguments) -> Result<(), End> {
             "profile": charter.profile.name(),
             "charter": fingerprint(&charter.digest),
             "models": models.fingerprint,
+            "language": config.language,
             "interface": config.interface.as_ref().map(|mirror| &mirror.name),
             "sound_card": config.line.as_ref().map(|line| &line.device),
             "tunnels": config.trust.tunnels.iter().map(|tunnel| tunnel.name()).collect::<Vec<_>>(),
@@ -91,6 +93,16 @@ fn stops_measuring(places: &Places, loaded: &Loaded) -> Option<ConfigError> {
     Some(ConfigError::of_charter(&places.charter, agreement.line, format!("the agreement ended on {until} [{RULE}]")))
 }
 
+/// What is spoken here, and what becomes of it.
+fn spoken(language: Option<&str>) -> String {
+    let verified = VERIFIED.join(", ");
+    match language {
+        Some(code) if is_verified(code) => format!("{code}; where another is heard, what is made of words is absent (language)"),
+        Some(code) => format!("{code}: blanking is verified for {verified} alone, so nothing is put into words, and what is made of words is absent (language)"),
+        None => format!("the model's own, or where it knows several, found on each side's first long turn; of words in another than {verified} nothing is made (language)"),
+    }
+}
+
 fn approval(loaded: &Loaded) -> String {
     match (&loaded.config.approval, &loaded.unsigned) {
         (None, _) => "not required".to_owned(),
@@ -128,6 +140,9 @@ fn print(loaded: &Loaded, models: &Models) {
     match models.fingerprint {
         Some(digest) => println!("models {} ({digest}): every hash holds", config.pack),
         None => println!("models: none are needed"),
+    }
+    if charter.needs_words() {
+        println!("language: {}", spoken(config.language.as_deref()));
     }
     match (&config.siprec, &config.line) {
         (Some(siprec), _) => println!("hears what {} SBC address(es) send to {}", siprec.allow.len(), crate::siprec::addresses(siprec).join(", ")),

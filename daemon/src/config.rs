@@ -44,6 +44,8 @@ pub(crate) struct Config {
     pub(crate) siprec: Option<Siprec>,
     pub(crate) site: Site,
     pub(crate) pack: String,
+    /// What is spoken at the site (ISO 639-1); `None` where it is found call by call.
+    pub(crate) language: Option<String>,
     pub(crate) uplink: Option<Uplink>,
     /// Whose signatures the charter needs; `None` where the site asks for none.
     pub(crate) approval: Option<approval::Keys>,
@@ -384,7 +386,25 @@ struct LinesTable {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ModelsTable {
+    #[serde(default = "ModelsTable::usual_pack")]
     pack: String,
+    /// What is spoken at this site.
+    language: Option<String>,
+}
+
+impl ModelsTable {
+    fn usual_pack() -> String {
+        "en".to_owned()
+    }
+
+    /// The language, where it looks like one.
+    fn language(&self) -> Result<Option<String>, String> {
+        let looks_right = |code: &str| (2..=3).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_lowercase());
+        match &self.language {
+            Some(code) if !looks_right(code) => Err(format!("language is `{code}`; it is a code of ISO 639-1, such as `en` or `de`")),
+            language => Ok(language.clone()),
+        }
+    }
 }
 
 /// A file that cannot be used: which, where, what, and what to do.
@@ -433,6 +453,7 @@ impl Config {
         if source == Some(Source::Siprec) && siprec.is_none() {
             return Err(missing(r#"[capture] source is "siprec", but [siprec] with allow is absent"#));
         }
+        let language = all.models.as_ref().map_or(Ok(None), ModelsTable::language).map_err(|what| missing(&format!("[models] {what}")))?;
         let approval = all.charter.as_ref().map_or(Ok(None), CharterTable::read).map_err(|what| missing(&format!("[charter] {what}")))?;
         Ok(Self {
             approval,
@@ -443,7 +464,8 @@ impl Config {
             trust,
             siprec: siprec.filter(|_| source == Some(Source::Siprec)),
             line,
-            pack: all.models.map_or_else(|| "en".to_owned(), |models| models.pack),
+            pack: all.models.map_or_else(ModelsTable::usual_pack, |models| models.pack),
+            language,
             uplink: all.uplink,
             quota_bytes: SpoolTable::bytes(all.spool.as_ref()).map_err(|what| missing(&format!("[spool] {what}")))?,
         })

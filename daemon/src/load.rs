@@ -7,7 +7,7 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 use sotto_charter::approval::Unsigned;
 use sotto_charter::{Charter, Register};
-use sotto_measure::{Readers, Recogniser};
+use sotto_measure::{Readers, Recogniser, is_verified};
 use sotto_models::Pack;
 use sotto_models::vad::Vad;
 use sotto_redact::Pseudonyms;
@@ -68,7 +68,14 @@ impl Models {
         if !loaded.charter.needs_sound() {
             return Ok(Self { vad: None, recogniser: None, fingerprint: None });
         }
-        Self::open(&places.pack(&loaded.config.pack), loaded.charter.needs_words(), Some(&loaded.charter))
+        let language = loaded.config.language.as_deref();
+        // What cannot be blanked is not put into words.
+        let needs_words = loaded.charter.needs_words() && language.is_none_or(is_verified);
+        let models = Self::open(&places.pack(&loaded.config.pack), needs_words, Some(&loaded.charter))?;
+        Ok(match language {
+            Some(code) => Self { recogniser: models.recogniser.map(|recogniser| recogniser.speaking(code)), ..models },
+            None => models,
+        })
     }
 
     /// Those of a pack's folder; the recogniser only where words are needed.

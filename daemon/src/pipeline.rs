@@ -216,6 +216,8 @@ pub(crate) fn run(sources: Vec<Box<dyn Source>>, hearing: Hearing, spool: Spool,
     let dialogs = dialogs(&charter, &site, recording.as_ref());
     let between = &AtomicUsize::new(0);
     let measure = Measure::new(Arc::clone(&charter), site, vad, Depth::Full).with_seed(seed);
+    // The charter wants words and there is no recogniser: the site's language is none that is blanked.
+    let measure = if charter.needs_words() && recogniser.is_none() { measure.without_words() } else { measure };
     let vital = &*vital;
     let charter = &charter;
     let agents = Mutex::new(Some(Arc::new(register)));

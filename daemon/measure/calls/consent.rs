@@ -105,10 +105,10 @@ impl State {
             answered,
             label: self.label,
             wants_sound: Group::ALL.into_iter().any(active),
-            wants_words,
+            wants_words: wants_words && terms.can_blank,
             legs: [None, None],
             unsupported: [0; 2],
-            speech: [Speech::default(), Speech::default()],
+            speech: [(); 2].map(|()| if terms.can_blank { Speech::default() } else { Speech::unverified() }),
             categories: [false; CATEGORIES],
             matter: crate::resolution::Matter::default(),
         });
