@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sotto_report::CallId;
-use sotto_tests::broker::{Broker, Received, Subscriber};
-use sotto_tests::process::{PATIENCE, Running, run, skip, sotto_binary, wait_for};
+use sotto_tests::broker::{Broker, Subscriber};
+use sotto_tests::process::{PATIENCE, Running, skip, sotto_binary, wait_for};
 use sotto_tests::random::Random;
 use sotto_tests::schema::validate;
 
@@ -131,20 +131,10 @@ fn the_broker_is_killed_and_nothing_is_lost_before_its_acknowledgement() {
     assert_eq!((site.backlog().acked, site.backlog().waiting), (CALLS as u64, 0));
 }
 
-/// Waits until the subscriber has all that the broker kept for it: a last message of our own comes after everything else. How often each
-/// score came; every message has kept to its schema.
+/// How often each score came to a subscriber that has all by now; every message has kept to its schema.
 fn drain(broker: &Broker, subscriber: &Subscriber) -> BTreeMap<CallId, u32> {
-    const LAST: &str = "sotto/v1/harbor/rec-1/last";
-    let is_last = |message: &Received| message.topic == LAST;
-    let port = broker.port().to_string();
-    wait_for("the broker to take the last message", PATIENCE, || {
-        let published = run(Command::new("mosquitto_pub").args(["-h", "127.0.0.1", "-p", &port, "-q", "1", "-t", LAST, "-m", "{}"]));
-        published.is_ok_and(|output| output.status.success()).then_some(())
-    })
-    .unwrap();
-    let messages = subscriber.wait("the last message", PATIENCE, |messages| messages.iter().any(is_last)).unwrap();
     let mut received = BTreeMap::new();
-    for message in messages.iter().filter(|message| !is_last(message)) {
+    for message in subscriber.drain(broker).unwrap() {
         let payload: Value = validate(&message.topic, &message.payload).unwrap();
         if message.topic.ends_with("/call/score") {
             *received.entry(payload["call"].as_str().unwrap().parse().unwrap()).or_default() += 1;

@@ -171,6 +171,16 @@ impl Spool {
         self.durable("reconsidering rows", |transaction| transaction.execute("UPDATE outbox SET state = 'waiting' WHERE state = 'invalid'", []).map(|rows| rows as u64))
     }
 
+    /// Puts rows that were too large back into the queue, for a broker that takes larger ones. Returns how many.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub fn reconsider_large(&mut self) -> Result<u64, SpoolError> {
+        self.durable("reconsidering large rows", |transaction| {
+            transaction.execute("UPDATE outbox SET state = 'waiting' WHERE state = 'too_large'", []).map(|rows| rows as u64)
+        })
+    }
+
     /// Counts acknowledgements that said that nobody subscribes.
     ///
     /// # Errors

@@ -32,6 +32,10 @@ const RETRY_AT_MOST_MS: u64 = 120_000;
 /// No wait is shorter.
 const RETRY_AT_LEAST_MS: u64 = 100;
 
+/// A broker that acknowledged something is there: whatever ended the connection since, it counts as no more failures in a row than these, so that
+/// the wait is 8 s at most. The long waits are for a broker that is away, or that refuses us.
+const FAILURES_WHILE_THERE: u32 = 4;
+
 /// The first pause after an answer that leaves the row; it doubles while the answer stays the same.
 const PAUSE_MS: u64 = 5_000;
 
@@ -336,7 +340,12 @@ impl Courier {
         // One that was taken over will be so again: its success is none. Nor is it where rows were sent and not one was delivered.
         let succeeded = loss != Loss::TakenOver
             && connection.as_ref().is_some_and(|connection| connection.has_delivered_rows || (connection.is_acknowledging && connection.rows().next().is_none()));
-        self.failures = if succeeded { 0 } else { self.failures.saturating_add(1) };
+        let is_there = loss != Loss::TakenOver && connection.as_ref().is_some_and(|connection| connection.is_acknowledging);
+        self.failures = match self.failures.saturating_add(1) {
+            _ if succeeded => 0,
+            failures if is_there => failures.min(FAILURES_WHILE_THERE),
+            failures => failures,
+        };
         let doubled = RETRY_MS.saturating_mul(1 << self.failures.saturating_sub(1).min(16));
         let wait_ms = self.random.below(doubled.min(RETRY_AT_MOST_MS)).max(RETRY_AT_LEAST_MS);
         let mut kept_back = None;

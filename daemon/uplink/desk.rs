@@ -37,6 +37,10 @@ const SHEDDING_EVERY_MS: u64 = 1_000;
 
 const EXPIRE_EVERY_MS: u64 = 60_000;
 
+/// So many letters that come to nothing are looked at in one go, each perhaps with a commit: a broker that takes none of a million rows must not keep
+/// the loop from the rest of its work.
+const LEFT_AT_ONCE: usize = 64;
+
 const HOUR_MS: i64 = 3_600_000;
 
 /// What a signal asks of the loop.
@@ -56,6 +60,10 @@ pub(crate) struct Desk<Clock, Events> {
     began: Instant,
     connection: u64,
     limits: Option<Limits>,
+    /// The largest packet that the last broker took, 0 before the first.
+    largest_packet: u32,
+    /// It takes larger ones than the one before, and rows that were too large were not looked at again yet.
+    is_roomier: bool,
     /// Rows that waited before, and rows that came since.
     lookaheads: [Lookahead; 2],
     /// The newest of those that waited before.
@@ -125,6 +133,8 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
             began: Instant::now(),
             connection: 0,
             limits: None,
+            largest_packet: 0,
+            is_roomier: false,
             lookaheads: Default::default(),
             newest_row: 0,
             outbox: Fingerprint(0),
@@ -172,6 +182,9 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
         match signal {
             Signal::Connected(limits) => {
                 self.limits = Some(limits);
+                let largest = limits.maximum_packet_size.unwrap_or(u32::MAX);
+                // What the broker before could not take, this one may.
+                self.is_roomier |= std::mem::replace(&mut self.largest_packet, largest) < largest;
                 self.lookaheads = Default::default();
                 let has_subscribed = self.config.trust == Trust::Collector;
                 self.courier.connected(now_ms, Terms { receive_maximum: limits.receive_maximum, has_subscribed, newest_row: self.newest_row });
@@ -246,6 +259,10 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
             let rows = self.spool.acked(&self.delivered)?;
             self.delivered.clear();
             (self.events)(Event::Delivered { rows });
+        }
+        if self.is_roomier {
+            self.spool.reconsider_large()?;
+            self.is_roomier = false;
         }
         while let Some((answer, rows)) = self.kept.pop() {
             if answer == Answer::NoSubscriber {
@@ -378,7 +395,7 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
         if self.is_disk_full {
             return Ok(None);
         }
-        loop {
+        for _ in 0..LEFT_AT_ONCE {
             let now_ms = self.monotonic_ms();
             let (spool, [waited, came]) = (&mut self.spool, &mut self.lookaheads);
             let parcel = self.courier.offer(now_ms, |after, newest| {
@@ -400,6 +417,7 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
                 None => self.courier.withdraw(),
             }
         }
+        Ok(None)
     }
 
     fn letter_of(&mut self, row: i64, limits: Limits) -> Result<Option<Letter>, UplinkError> {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::Error;
-use crate::process::{PATIENCE, Running, installed, wait_for};
+use crate::process::{PATIENCE, Running, installed, run, wait_for};
 
 /// A broker of one's own. It ends with the value.
 #[derive(Debug)]
@@ -267,6 +267,23 @@ impl Subscriber {
             enough(&messages).then(|| messages.clone())
         })
         .map_err(|error| Error::new(format!("{error} ({} messages came)", self.messages().len())))
+    }
+
+    /// Waits until all that the broker keeps for it has come, and returns it: a last message of our own comes after everything else.
+    ///
+    /// # Errors
+    /// The broker does not take that message in time, or it does not come.
+    pub fn drain(&self, broker: &Broker) -> Result<Vec<Received>, Error> {
+        const LAST: &str = "sotto/v1/harbor/rec-1/last";
+        let is_last = |message: &Received| message.topic == LAST;
+        let port = broker.port().to_string();
+        wait_for("the broker to take the last message", PATIENCE, || {
+            let published = run(Command::new("mosquitto_pub").args(["-h", "127.0.0.1", "-p", &port, "-q", "1", "-t", LAST, "-m", "{}"]));
+            published.is_ok_and(|output| output.status.success()).then_some(())
+        })?;
+        let mut messages = self.wait("the last message", PATIENCE, |messages| messages.iter().rev().any(is_last))?;
+        messages.retain(|message| !is_last(message));
+        Ok(messages)
     }
 
     /// Ends it with SIGKILL.

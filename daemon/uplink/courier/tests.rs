@@ -210,6 +210,35 @@ fn waits_double_to_two_minutes_and_are_spread() {
 }
 
 #[test]
+fn a_broker_that_is_there_is_not_waited_for_as_one_that_is_away() {
+    let rows = BTreeSet::from([1, 2]);
+    let mut courier = Courier::new(7, Trust::Broker);
+    for _ in 0..20 {
+        courier.lost(Loss::Unreachable);
+    }
+    // Back again, it takes the status, and hangs up over each row before it has acknowledged one.
+    let waits: Vec<u64> = (0..200)
+        .map(|_| {
+            connect(&mut courier, 0, u16::MAX, &rows);
+            courier.announce(Message::Status);
+            send_all(&mut courier, 0, &rows, &mut 1, WINDOW);
+            courier.answered(0, 1, Answer::Success);
+            courier.lost(Loss::Closed).wait_ms
+        })
+        .collect();
+    assert!(waits.iter().all(|wait| *wait <= 8_000), "{waits:?}");
+    // Not as often as it can, either.
+    assert!(waits.iter().sum::<u64>() / 200 > 3_000, "{waits:?}");
+    // One that takes our connection and acknowledges nothing is away.
+    let away = (0..200).map(|_| {
+        connect(&mut courier, 0, u16::MAX, &rows);
+        send_all(&mut courier, 0, &rows, &mut 1, WINDOW);
+        courier.lost(Loss::Stalled).wait_ms
+    });
+    assert!(away.max() > Some(60_000));
+}
+
+#[test]
 fn silence_is_noticed() {
     let rows = BTreeSet::from([1, 2]);
     let mut courier = Courier::new(1, Trust::Broker);
