@@ -2,10 +2,15 @@
 
 #[path = "kill/collector.rs"]
 mod collector;
+#[path = "live/network.rs"]
+#[expect(dead_code, reason = "the live test uses the rest")]
+mod network;
 #[path = "kill/resident.rs"]
 mod resident;
 #[path = "kill/site.rs"]
 mod site;
+#[path = "kill/tap.rs"]
+mod tap;
 #[path = "kill/trouble.rs"]
 mod trouble;
 #[path = "kill/witness.rs"]

@@ -39,7 +39,13 @@ fn mosquitto(config: &Config, charter: &Charter) -> Result<String, End> {
     );
     let site = &config.site_id;
     match box_user {
-        Some(user) => text += &format!("\n# The box itself writes, and reads nothing.\nuser {user}\ntopic write sotto/v1/{site}/{}/#\n", config.node),
+        Some(user) => {
+            let node = &config.node;
+            text += &format!(
+                "\n# The box itself writes. It reads what a collector has of it, and its own birth: whether another box uses its name.\nuser {user}\n\
+                 topic write sotto/v1/{site}/{node}/#\ntopic read sotto/v1/{site}/{node}/birth\ntopic read sotto-in/v1/{site}/{node}/ack\n"
+            );
+        }
         None => text += "\n# [uplink] user is absent in sotto.toml: without it the box cannot be told from others.\n",
     }
     for audience in &charter.audiences {

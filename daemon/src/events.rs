@@ -85,7 +85,7 @@ impl Event<'_> {
             Self::CaptureFailed(_) | Self::SpoolFailed(_) | Self::SpoolSalvaged(_) | Self::DiskFull(_) | Self::StageStuck { .. } => Severity::Error,
             Self::CharterUnsigned(_) | Self::InterfaceDown | Self::AnsweringFailed(_) | Self::RecogniserFailed(_) => Severity::Warning,
             Self::Shedding { from, to } if to > from => Severity::Warning,
-            Self::Uplink(Uplink::Lost { .. } | Uplink::Kept { .. } | Uplink::KeptBack { .. } | Uplink::Refused { .. } | Uplink::NamesUnknown | Uplink::Expired { .. } | Uplink::ClockJumped { .. } | Uplink::DiskFull | Uplink::LossTold { .. }) => Severity::Warning,
+            Self::Uplink(Uplink::Lost { .. } | Uplink::Kept { .. } | Uplink::KeptBack { .. } | Uplink::Refused { .. } | Uplink::NamesUnknown | Uplink::Expired { .. } | Uplink::ClockJumped { .. } | Uplink::AnotherBox | Uplink::DiskFull | Uplink::LossTold { .. }) => Severity::Warning,
             _ => Severity::Info,
         }
     }
@@ -154,6 +154,7 @@ fn uplink(event: &Uplink, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         Uplink::NamesUnknown => formatter.write_str("scores wait for names that came with a newer configuration: restart the uplink"),
         Uplink::Expired { rows } => write!(formatter, "{rows} scores expired before they could be delivered"),
         Uplink::ClockJumped { by_ms } => write!(formatter, "the wall clock jumped by {:.1} s: what expires waits until it has run for ten minutes", *by_ms as f64 / 1_000.0),
+        Uplink::AnotherBox => formatter.write_str("another box speaks under this site and node: each takes the other's connection; give one of them a name of its own"),
         Uplink::DiskFull => formatter.write_str("the disk is full: acknowledgements cannot be noted, so nothing further is sent until there is room"),
         Uplink::LossTold { scores } => write!(formatter, "the dashboards were told that the disk lost {scores} scores at most"),
         Uplink::Stopped { said_so: true } => formatter.write_str("stopped; the broker knows that the box is offline"),

@@ -142,10 +142,12 @@ pub(crate) fn one_thread_a_model() -> Result<(), End> {
     Err(End::no(again.exec()))
 }
 
-/// Fingerprint of this machine: its id, and the addresses of its network cards, as a copied disk brings the id along. Where a card is
-/// changed calls go on under a new epoch, which costs nothing. Never 0.
+/// Fingerprint of this machine since it was switched on: its id, the addresses of its network cards, as a copied disk brings the id along, and
+/// the kernel's name for this boot. A disk that lied of what it had written comes back from a power cut with numbers of before, and would
+/// give them a second time: a collector would take the new call for the old one. Under a new epoch, which costs nothing, no id comes twice.
+/// Never 0.
 pub(crate) fn machine() -> i64 {
-    let mut parts = vec![std::fs::read_to_string("/etc/machine-id").unwrap_or_default()];
+    let mut parts: Vec<String> = ["/etc/machine-id", "/proc/sys/kernel/random/boot_id"].iter().map(|path| std::fs::read_to_string(path).unwrap_or_default()).collect();
     let cards = std::fs::read_dir("/sys/class/net").into_iter().flatten().flatten().map(|card| card.path());
     // Those with a device behind them; bridges and containers come and go.
     let mut addresses: Vec<String> = cards.filter(|card| card.join("device").exists()).filter_map(|card| std::fs::read_to_string(card.join("address")).ok()).collect();

@@ -177,6 +177,8 @@ struct Connection {
     progress_ms: u64,
     is_acknowledging: bool,
     has_delivered_rows: bool,
+    /// Another box uses our name.
+    is_contested: bool,
     is_leaving: bool,
 }
 
@@ -210,6 +212,7 @@ impl Courier {
             progress_ms: now_ms,
             is_acknowledging: false,
             has_delivered_rows: false,
+            is_contested: false,
             is_leaving: false,
         });
     }
@@ -218,6 +221,13 @@ impl Courier {
     pub fn announce(&mut self, message: Message) {
         if let Some(connection) = &mut self.connection {
             connection.notices[message as usize] = true;
+        }
+    }
+
+    /// Another box uses our name: it will take this connection over, or we have taken over its.
+    pub fn contested(&mut self) {
+        if let Some(connection) = &mut self.connection {
+            connection.is_contested = true;
         }
     }
 
@@ -338,9 +348,10 @@ impl Courier {
     pub fn lost(&mut self, loss: Loss) -> Parting {
         let connection = self.connection.take();
         // One that was taken over will be so again: its success is none. Nor is it where rows were sent and not one was delivered.
-        let succeeded = loss != Loss::TakenOver
+        let is_contested = loss == Loss::TakenOver || connection.as_ref().is_some_and(|connection| connection.is_contested);
+        let succeeded = !is_contested
             && connection.as_ref().is_some_and(|connection| connection.has_delivered_rows || (connection.is_acknowledging && connection.rows().next().is_none()));
-        let is_there = loss != Loss::TakenOver && connection.as_ref().is_some_and(|connection| connection.is_acknowledging);
+        let is_there = !is_contested && connection.as_ref().is_some_and(|connection| connection.is_acknowledging);
         self.failures = match self.failures.saturating_add(1) {
             _ if succeeded => 0,
             failures if is_there => failures.min(FAILURES_WHILE_THERE),

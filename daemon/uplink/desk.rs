@@ -12,7 +12,7 @@ use crate::contract::contract_fingerprint;
 use crate::courier::{Courier, Outcome, Parcel, Terms, Trust, WINDOW};
 use crate::egress::Counting;
 use crate::event::{Answer, Event, Loss as Ended};
-use crate::mqtt::{Letter, Limits, Link, Signal};
+use crate::mqtt::{Letter, Limits, Link, Signal, Wanted};
 use crate::render::{has_names, render_charter, render_entry, render_notice, render_withdrawn};
 use crate::run::{Config, UplinkError, schema_fingerprint};
 use crate::withdrawing::Withdrawing;
@@ -60,6 +60,14 @@ pub(crate) struct Desk<Clock, Events> {
     began: Instant,
     connection: u64,
     limits: Option<Limits>,
+    /// The broker lets us in, and has not granted what we want to hear yet.
+    is_asking: bool,
+    /// The connection before ended over that: some brokers hang up where others say no. This one does without.
+    is_shy: bool,
+    /// Of our last birth that was acknowledged: whatever the broker keeps in its place came later.
+    born: Option<Fingerprint>,
+    /// Another box uses our name, which is not counted yet.
+    is_contested: bool,
     /// The largest packet that the last broker took, 0 before the first.
     largest_packet: u32,
     /// It takes larger ones than the one before, and rows that were too large were not looked at again yet.
@@ -133,6 +141,10 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
             began: Instant::now(),
             connection: 0,
             limits: None,
+            is_asking: false,
+            is_shy: false,
+            born: None,
+            is_contested: false,
             largest_packet: 0,
             is_roomier: false,
             lookaheads: Default::default(),
@@ -173,20 +185,26 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
         self.has_told_names_unknown = false;
         self.outbox = Fingerprint(u64::from(self.spool.epoch()?));
         self.newest_row = self.spool.newest_row()?;
-        Ok(Link::open(&self.config, self.status(State::Offline)))
+        Ok(Link::open(&self.config, self.status(State::Offline), self.wanted()))
+    }
+
+    fn wanted(&self) -> Wanted {
+        Wanted { acks: self.config.trust == Trust::Collector, birth: !self.is_shy }
     }
 
     /// Takes in what happened.
     pub(crate) fn notice(&mut self, signal: Signal) -> Heard {
         let now_ms = self.monotonic_ms();
         match signal {
+            Signal::Asking => self.is_asking = true,
             Signal::Connected(limits) => {
+                self.is_asking = false;
                 self.limits = Some(limits);
                 let largest = limits.maximum_packet_size.unwrap_or(u32::MAX);
                 // What the broker before could not take, this one may.
                 self.is_roomier |= std::mem::replace(&mut self.largest_packet, largest) < largest;
                 self.lookaheads = Default::default();
-                let has_subscribed = self.config.trust == Trust::Collector;
+                let has_subscribed = self.wanted().is_any();
                 self.courier.connected(now_ms, Terms { receive_maximum: limits.receive_maximum, has_subscribed, newest_row: self.newest_row });
                 for message in [Message::Status, Message::Birth, Message::Health, Message::Coverage, Message::Notice, Message::CallWithdrawn, Message::Lost] {
                     self.courier.announce(message);
@@ -195,6 +213,15 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
                 self.next_health_ms = now_ms + HEALTH_EVERY_MS;
                 self.next_coverage_ms = now_ms + COVERAGE_EVERY_MS;
                 (self.events)(Event::Connected { connection: self.connection });
+            }
+            // An epoch of this spool, and no connection that is yet to come: that was us.
+            Signal::Born(epoch, connection) if (epoch == self.outbox || Some(epoch) == self.born) && connection <= self.connection => {}
+            // At a box's first word somebody else's may be that of the box that it replaces.
+            Signal::Born(epoch, _) if epoch != self.outbox && self.born.is_none() => {}
+            Signal::Born(..) => {
+                self.courier.contested();
+                self.is_contested = true;
+                (self.events)(Event::AnotherBox);
             }
             Signal::Sent(packet_id) => {
                 if self.courier.sent(packet_id).is_err() {
@@ -217,6 +244,7 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
                 }
                 // Nobody has it before somebody subscribes.
                 Outcome::Notice(Message::Lost) if answer == Answer::Success => self.is_told = true,
+                Outcome::Notice(Message::Birth) if matches!(answer, Answer::Success | Answer::NoSubscriber) => self.born = Some(self.outbox),
                 // A retained message is kept for those who come later.
                 Outcome::Notice(_) if matches!(answer, Answer::Success | Answer::NoSubscriber) => {}
                 Outcome::Notice(message) => (self.events)(Event::Refused { message, answer }),
@@ -260,6 +288,10 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
             self.delivered.clear();
             (self.events)(Event::Delivered { rows });
         }
+        if self.is_contested {
+            self.spool.count_taken_over()?;
+            self.is_contested = false;
+        }
         if self.is_roomier {
             self.spool.reconsider_large()?;
             self.is_roomier = false;
@@ -297,6 +329,7 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
         (self.events)(Event::Lost { loss, retry_ms: parting.wait_ms });
         self.kept_back.extend(parting.kept_back);
         self.settle()?;
+        self.is_shy = std::mem::take(&mut self.is_asking);
         if loss == Ended::TakenOver {
             self.spare_full(|spool| spool.count_taken_over())?;
         }

@@ -55,6 +55,8 @@ pub enum Event {
         /// By how much, milliseconds; back is negative.
         by_ms: i64,
     },
+    /// Since our last word another box has said that it is this one, under our site and node.
+    AnotherBox,
     /// The disk is full: acknowledgements cannot be noted, so that nothing further is sent.
     DiskFull,
     /// What the disk lost was told, and acknowledged.

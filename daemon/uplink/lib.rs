@@ -1,8 +1,9 @@
 //! The uplink: publishes what the spool holds, and nothing else.
 //!
 //! [`courier`] decides, without a socket, a clock or a database; [`render()`] writes the messages; [`run()`] joins both with the spool and a
-//! connection by MQTT 5. It publishes, and subscribes to nothing, so that nobody can command it; but where the site has a collector it hears
-//! what that one has, which can end the keeping of what was sent and nothing else.
+//! connection by MQTT 5. It publishes, and subscribes to nothing that could command it: where the site has a collector it hears what that one
+//! has, which can end the keeping of what was sent and nothing else; and it hears what the broker keeps as its own birth, by which it knows another
+//! box of its name where the broker does not say so (MQTT 5, 3.14.2.1, 0x8E; mosquitto 2.0.11 closes the old connection without a word).
 //!
 //! It cannot name what is private, nor make what the gate alone makes:
 //!

@@ -6,22 +6,22 @@ use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
-    ConnAck, ConnectProperties, ConnectReturnCode, DisconnectReasonCode, LastWill, LastWillProperties, Packet, PubAckReason, Publish, PublishProperties,
+    ConnAck, ConnectProperties, ConnectReturnCode, DisconnectReasonCode, Filter, LastWill, LastWillProperties, Packet, PubAckReason, Publish, PublishProperties,
     SubscribeReasonCode,
 };
 use rumqttc::v5::{AsyncClient, ConnectionError, Event as Happening, EventLoop, MqttOptions, StateError};
 use rumqttc::{NetworkOptions, Outgoing, TlsConfiguration, Transport};
-use sotto_report::Ack;
+use sotto_report::{Ack, Fingerprint};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::courier::{Trust, WINDOW};
+use crate::courier::WINDOW;
 use crate::event::{Answer, Loss};
-use crate::render::parse_ack;
+use crate::render::{parse_ack, parse_birth};
 use crate::run::Config;
-use crate::{About, Broker, Credentials, Tls};
+use crate::{About, Broker, Credentials, Message, Tls};
 
-/// We subscribe to nothing but a collector's few words: a broker has little to tell us.
+/// We subscribe to nothing but our own last birth and a collector's few words: a broker has little to tell us.
 const LARGEST_INCOMING: u32 = 16 << 10;
 
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -60,6 +60,10 @@ pub(crate) struct Limits {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Signal {
     Connected(Limits),
+    /// The broker lets us in; it was asked for a subscription.
+    Asking,
+    /// The birth that the broker kept under our name: which spool, and which of its connections.
+    Born(Fingerprint, u64),
     /// A letter was given this packet id and written to the socket.
     Sent(u16),
     Answered(u16, Answer),
@@ -77,10 +81,9 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Begins to connect. The will is what the broker says of us once we are gone without a word. Where one is trusted, what a collector says to this box
-    /// is heard from the connection's first moment on.
-    pub(crate) fn open(config: &Config, will: Letter) -> Self {
-        let Config { broker, credentials, tls, about, trust, .. } = config;
+    /// Begins to connect. The will is what the broker says of us once we are gone without a word. `wanted` is heard from the connection's first moment on.
+    pub(crate) fn open(config: &Config, will: Letter, wanted: Wanted) -> Self {
+        let Config { broker, credentials, tls, about, .. } = config;
         let mut options = options(broker, credentials.as_ref(), tls.as_ref(), about.client_id());
         options.set_clean_start(true);
         options.set_outgoing_inflight_upper_limit(WINDOW);
@@ -104,7 +107,7 @@ impl Link {
         let (client, event_loop) = AsyncClient::new(options, 1);
         let (sender, signals) = mpsc::channel(SIGNALS);
         // On a task of its own: its future must not be dropped half-way, as a `select!` would.
-        let listening = (*trust == Trust::Collector).then(|| Listening { client: client.clone(), about: about.clone() });
+        let listening = wanted.is_any().then(|| Listening { client: client.clone(), about: about.clone(), wanted });
         let pump = tokio::spawn(pump(event_loop, sender, listening));
         Self { client, signals, pump }
     }
@@ -177,10 +180,44 @@ fn properties(expires_s: Option<u32>) -> PublishProperties {
     }
 }
 
-/// What a collector says is heard.
+/// What we want to hear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// What a collector has: without it nothing can be deleted, and a connection is of no use.
+    pub(crate) acks: bool,
+    /// What the broker keeps as our own birth: whether somebody else has said it. A broker may forbid it.
+    pub(crate) birth: bool,
+}
+
+impl Wanted {
+    pub(crate) const fn is_any(self) -> bool {
+        self.acks || self.birth
+    }
+}
+
+/// What is heard.
 struct Listening {
     client: AsyncClient,
     about: About,
+    wanted: Wanted,
+}
+
+impl Listening {
+    /// Alone, and before anything is published: rumqttc numbers it like a publication. What is heard once may be heard again, so that QoS 0 does.
+    fn ask(&self) -> bool {
+        let acks = self.wanted.acks.then(|| self.about.ack_topic());
+        let birth = self.wanted.birth.then(|| self.about.topic(Message::Birth));
+        self.client.try_subscribe_many(acks.into_iter().chain(birth).map(|topic| Filter::new(topic, QoS::AtMostOnce))).is_ok()
+    }
+
+    /// What is not for us, or is nothing, is nothing to us.
+    fn hear(&self, publish: &Publish) -> Option<Signal> {
+        if self.wanted.birth && publish.topic == self.about.topic(Message::Birth) {
+            // What is not retained is our own, as it goes out.
+            return parse_birth(&publish.payload, &self.about).filter(|_| publish.retain).map(|(epoch, connection)| Signal::Born(epoch, connection));
+        }
+        parse_ack(&publish.payload, &self.about).filter(|_| self.wanted.acks).map(|ack| Signal::Collected(Box::new(ack)))
+    }
 }
 
 /// Turns the event loop until the connection ends, or nobody listens.
@@ -198,28 +235,23 @@ async fn pump(mut event_loop: EventLoop, signals: mpsc::Sender<Signal>, listenin
                 }
                 let connected = connected(&connack);
                 match &listening {
-                    // Alone, and before anything is published: rumqttc numbers it like a publication. What is heard once may be heard
-                    // again, so that QoS 0 does.
                     Some(listening) if matches!(connected, Signal::Connected(_)) => {
                         granting = Some(connected);
-                        match listening.client.try_subscribe(listening.about.ack_topic(), QoS::AtMostOnce) {
-                            Ok(()) => continue,
-                            Err(_) => Signal::Lost(Loss::Protocol),
-                        }
+                        if listening.ask() { Signal::Asking } else { Signal::Lost(Loss::Protocol) }
                     }
                     _ => connected,
                 }
             }
             Ok(Happening::Outgoing(Outgoing::Subscribe(_))) if granting.is_some() => continue,
             Ok(Happening::Incoming(Packet::SubAck(suback))) if granting.is_some() => {
-                let is_granted = suback.return_codes.iter().all(|code| matches!(code, SubscribeReasonCode::Success(_)));
-                granting.take().filter(|_| is_granted).unwrap_or(Signal::Lost(Loss::CollectorForbidden))
+                // The collector's topic is asked for first.
+                let is_granted = matches!(suback.return_codes.first(), Some(SubscribeReasonCode::Success(_)));
+                let needs = listening.as_ref().is_some_and(|listening| listening.wanted.acks);
+                granting.take().filter(|_| is_granted || !needs).unwrap_or(Signal::Lost(Loss::CollectorForbidden))
             }
             Ok(Happening::Incoming(Packet::Publish(publish))) if publish.qos == QoS::AtMostOnce && listening.is_some() => {
-                // What is not for us, or is nothing, is nothing to us.
-                let ack = listening.as_ref().and_then(|listening| parse_ack(&publish.payload, &listening.about));
-                match ack {
-                    Some(ack) => Signal::Collected(Box::new(ack)),
+                match listening.as_ref().and_then(|listening| listening.hear(&publish)) {
+                    Some(heard) => heard,
                     None => continue,
                 }
             }
@@ -228,7 +260,7 @@ async fn pump(mut event_loop: EventLoop, signals: mpsc::Sender<Signal>, listenin
             Ok(Happening::Outgoing(Outgoing::Publish(packet_id))) => Signal::Sent(packet_id),
             // Ours, at the end.
             Ok(Happening::Outgoing(Outgoing::Disconnect)) => return,
-            // A message although we subscribed to nothing, a packet id that is taken, or what belongs to QoS 2: nothing good comes of it.
+            // A message that we did not ask for, a packet id that is taken, or what belongs to QoS 2: nothing good comes of it.
             Ok(_) => Signal::Lost(Loss::Protocol),
             Err(error) => Signal::Lost(loss(&error)),
         };

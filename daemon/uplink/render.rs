@@ -133,6 +133,14 @@ fn finish(message: Message, mut object: Map<String, Value>, about: &About) -> (S
     (about.topic(message), Value::Object(object).to_string())
 }
 
+/// Which spool, and which of its connections, a `birth` of this box speaks of.
+pub(crate) fn parse_birth(payload: &[u8], about: &About) -> Option<(Fingerprint, u64)> {
+    let birth: Value = serde_json::from_slice(payload).ok()?;
+    let is_ours = birth["site"].as_str() == Some(about.site()) && birth["node"].as_str() == Some(about.node());
+    let epoch = Fingerprint::deserialize(&birth["epoch"]).ok()?;
+    Some((epoch, birth["connection"].as_u64()?)).filter(|_| is_ours)
+}
+
 #[cfg(test)]
 mod tests {
     use sotto_report::{CallId, EndCause, Field, Outcome};
@@ -179,6 +187,20 @@ mod tests {
         assert_eq!(parse_ack(payload.as_bytes(), &About::new("harbor", "rec-2").unwrap()), None);
         for wrong in ["", "{}", &payload.replace("1-4,6", "1-4,3"), &payload.replace("\"orders\"", "\"words\""), &payload.replacen('{', "{\"x\":1,", 1)] {
             assert_eq!(parse_ack(wrong.as_bytes(), &about), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_birth_says_whose_it_is() {
+        let about = About::new("harbor", "rec-1").unwrap();
+        let [charter, schema, contract] = [Fingerprint(1); 3];
+        let (version_major, version_minor, version_patch) = (0, 1, 0);
+        let birth = Birth { ts_ms: Millis::default(), epoch: Fingerprint(0xa1), connection: 7, version_major, version_minor, version_patch, charter, schema, contract };
+        let (_, payload) = render_notice(&birth, &about);
+        assert_eq!(parse_birth(payload.as_bytes(), &about), Some((Fingerprint(0xa1), 7)));
+        assert_eq!(parse_birth(payload.as_bytes(), &About::new("harbor", "rec-2").unwrap()), None);
+        for wrong in ["", "[]", "{}", &payload.replace("connection", "connexion"), &payload.replace("00a1", "a1")] {
+            assert_eq!(parse_birth(wrong.as_bytes(), &about), None, "{wrong}");
         }
     }
 

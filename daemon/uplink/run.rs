@@ -20,6 +20,9 @@ use crate::{About, Broker, Credentials, Tls};
 /// How often the outbox is looked at while nothing else happens.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
+/// A connection that is not ready after this never will be: TCP, TLS, CONNACK, SUBACK.
+const CONNECTED_WITHIN: Duration = Duration::from_secs(30);
+
 /// At a clean stop the broker has so long to acknowledge that we are offline.
 const FAREWELL_WITHIN: Duration = Duration::from_secs(2);
 
@@ -152,6 +155,7 @@ async fn session<Clock: Fn() -> i64, Events: FnMut(Event)>(
     mut stop: std::pin::Pin<&mut impl Future<Output = ()>>,
 ) -> Result<End, UplinkError> {
     let mut link = desk.open()?;
+    let opened = Instant::now();
     let mut tick = interval(LOOK_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut leave_by: Option<Instant> = None;
@@ -197,6 +201,9 @@ async fn session<Clock: Fn() -> i64, Events: FnMut(Event)>(
         }
         if desk.courier.is_stalled(desk.monotonic_ms()) {
             return Ok(End::Lost(Loss::Stalled));
+        }
+        if !desk.is_connected() && opened.elapsed() > CONNECTED_WITHIN {
+            return Ok(End::Lost(Loss::Timeout));
         }
         desk.housekeeping()?;
         while let Some(letter) = desk.next_letter()? {

@@ -78,8 +78,13 @@ impl Calls {
 
 impl Site {
     pub(crate) fn new() -> Self {
+        Self::with_entropy(0x5077_0001)
+    }
+
+    /// Of another box.
+    pub(crate) fn with_entropy(entropy: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let spool = Spool::open(&folder.path().join("spool.db"), 0x5077_0001).unwrap();
+        let spool = Spool::open(&folder.path().join("spool.db"), entropy).unwrap();
         Self { folder, spool, calls: Calls::new() }
     }
 
@@ -118,9 +123,13 @@ impl Site {
         View::open(&self.spool_path()).unwrap().backlog(now_ms()).unwrap()
     }
 
+    pub(crate) fn coverage(&self) -> Coverage {
+        self.spool.coverage(now_ms()).unwrap()
+    }
+
     /// The ledger: every call scored, none anywhere else.
     pub(crate) fn assert_adds_up(&self, calls: usize) {
-        let coverage: Coverage = self.spool.coverage(now_ms()).unwrap();
+        let coverage = self.coverage();
         assert_eq!(coverage.total_counts[Outcome::Scored.index()], calls as u64);
         assert_eq!(coverage.total_seen(), calls as u64);
         assert_eq!(coverage.expired_unacked, 0);

@@ -234,3 +234,50 @@ fn what_the_disk_lost_is_told_until_somebody_has_it() {
     assert_eq!((told["lost_from"].as_str(), told["lost_to"].as_str(), &told["lost_scores"]), (Some(lost.as_str()), Some(lost.as_str()), &1.into()));
     assert_eq!((site.backlog().lost_scores, site.backlog().acked), (1, 2));
 }
+
+#[test]
+fn a_second_box_of_the_same_name_is_known_where_the_broker_does_not_say_so() {
+    if !Broker::is_installed() {
+        return skip("mosquitto is not installed");
+    }
+    // mosquitto 2.0.11 closes the older connection without a word.
+    let broker = Broker::start().unwrap();
+    let _subscriber = broker.subscribe(&["sotto/#"]).unwrap();
+    let (mut one, mut other) = (Site::new(), Site::with_entropy(0x5077_0002));
+    one.score(3);
+    other.score(3);
+    let is_connected = |event: &Event| matches!(event, Event::Connected { .. });
+    let first = Resident::start(&one, one.config(&broker.url()));
+    first.wait("the first to connect", is_connected);
+    wait_until_delivered(&one);
+    let second = Resident::start(&other, other.config(&broker.url()));
+    let contested = |event: &Event| *event == Event::AnotherBox;
+    first.wait("the first to know", contested);
+    second.wait("the second to know", contested);
+    wait_until_delivered(&other);
+    first.stop();
+    second.stop();
+    assert!(one.backlog().taken_over > 0 && other.backlog().taken_over > 0);
+}
+
+#[test]
+fn a_box_that_comes_back_is_not_two() {
+    if !Broker::is_installed() {
+        return skip("mosquitto is not installed");
+    }
+    let mut broker = Broker::start().unwrap();
+    let _subscriber = broker.subscribe_for_good(&["sotto/#"], "collector").unwrap();
+    let mut site = Site::new();
+    for ends in 0..3 {
+        site.score(2);
+        let uplink = Resident::start(&site, site.config(&broker.url()));
+        wait_until_delivered(&site);
+        // Under the same process, and under the next.
+        broker.restart().unwrap();
+        site.score(2);
+        wait_until_delivered(&site);
+        let events = uplink.stop();
+        assert!(!events.contains(&Event::AnotherBox), "life {ends}: {events:?}");
+    }
+    assert_eq!(site.backlog().taken_over, 0);
+}

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use sotto_tests::process::run;
 
 /// Where packets go in.
-const WIRE: &str = "wire0";
+pub(crate) const WIRE: &str = "wire0";
 /// Where the box hears them.
 pub(crate) const TAP: &str = "tap0";
 

@@ -207,6 +207,13 @@ fn waits_double_to_two_minutes_and_are_spread() {
     assert!(least(&mut courier, Loss::TakenOver) > Some(RETRY_AT_LEAST_MS));
     acknowledge(&mut courier);
     assert!(courier.lost(Loss::Closed).wait_ms <= RETRY_MS);
+    // Nor where a broker does not say that we were taken over, and we know of the other box.
+    let contested = (0..20).map(|_| {
+        acknowledge(&mut courier);
+        courier.contested();
+        courier.lost(Loss::Closed).wait_ms
+    });
+    assert!(contested.max() > Some(60_000));
 }
 
 #[test]
