@@ -87,7 +87,7 @@ mod siprec;
 use std::fmt;
 
 pub use sotto_private::EndCause;
-use sotto_private::{Audio, CallEvent, Datagram, Party, Pcm, Segment, Wall};
+use sotto_private::{Audio, Call, CallEvent, Datagram, Party, Pcm, Segment, Side, Wall};
 
 pub use consent::ConsentHeader;
 pub use keys::Keys;
@@ -210,6 +210,13 @@ impl Dialogs {
             Some(server) if sip::looks_like_sip(datagram.payload()) => server.datagram(&datagram, &mut self.calls),
             _ => self.calls.datagram(datagram),
         }
+    }
+
+    /// Brings what the next datagrams will need close to the processor, and says whose sound each seems to be, so that later stages can do the same.
+    /// It changes nothing. Each packet is of another leg than the one before: without this, most of its time is waiting for memory; and what is
+    /// looked for together is waited for once.
+    pub fn expect<const SOON: usize>(&self, soon: [Option<&Datagram>; SOON]) -> [Option<(Call, Side)>; SOON] {
+        self.calls.expect(soon)
     }
 
     /// Takes in a piece of a TCP stream; its signalling counts from when it is whole.

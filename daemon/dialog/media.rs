@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
+use foldhash::fast::RandomState;
 use sotto_private::{Side, Wall};
 
 /// A side of a call receives at an address; or, of a packet: this is that side's sound.
@@ -23,7 +24,8 @@ const CLAIMS: usize = 8;
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
     addresses: HashMap<SocketAddr, Vec<Claim>>,
-    flows: HashMap<[u8; 36], Flow>,
+    /// Looked into for each packet. The hash is keyed anew in each run, nothing of it shows outside, and the table is bounded.
+    flows: HashMap<Path, Flow, RandomState>,
     /// Addresses of calls that ended lately: a sender goes on for a moment.
     retired: HashMap<SocketAddr, Wall>,
     /// Counts every change after which a known path may lead elsewhere.
@@ -95,6 +97,11 @@ impl Claims {
         self.version += 1;
     }
 
+    /// Whose sound a packet is, if another on its path was looked for since the last change.
+    pub(crate) fn known(&self, source: SocketAddr, destination: SocketAddr) -> Option<Bound> {
+        self.flows.get(&Path::new(source, destination)).filter(|flow| flow.version == self.version)?.sound
+    }
+
     /// Whose sound a packet is.
     pub(crate) fn sound(
         &mut self,
@@ -103,7 +110,7 @@ impl Claims {
         most: usize,
         is_answered: impl Fn(usize) -> bool,
     ) -> Option<Bound> {
-        let key = path(source, destination);
+        let key = Path::new(source, destination);
         if let Some(flow) = self.flows.get(&key)
             && flow.version == self.version
         {
@@ -133,19 +140,26 @@ fn is_both(from: &[Claim], to: &[Claim], sound: Claim) -> bool {
     from.contains(&sound) && to.contains(&receiver)
 }
 
-fn path(source: SocketAddr, destination: SocketAddr) -> [u8; 36] {
-    let mut key = [0; 36];
-    let (from, to) = key.split_at_mut(18);
-    for (half, address) in [(from, source), (to, destination)] {
-        let ip = match address.ip() {
-            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-            IpAddr::V6(ip) => ip,
+/// Two addresses; an IPv4 address is the same however it is written.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Path {
+    source: [u64; 2],
+    destination: [u64; 2],
+    ports: u32,
+}
+
+impl Path {
+    fn new(source: SocketAddr, destination: SocketAddr) -> Self {
+        let bits = |address: SocketAddr| {
+            let bits = match address.ip() {
+                IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
+                IpAddr::V6(ip) => ip.to_bits(),
+            };
+            [(bits >> 64) as u64, bits as u64]
         };
-        let (ip_bytes, port) = half.split_at_mut(16);
-        ip_bytes.copy_from_slice(&ip.octets());
-        port.copy_from_slice(&address.port().to_be_bytes());
+        let ports = u32::from(source.port()) << 16 | u32::from(destination.port());
+        Self { source: bits(source), destination: bits(destination), ports }
     }
-    key
 }
 
 #[cfg(test)]
@@ -180,5 +194,20 @@ mod tests {
         claims.remove(phone, Claim { slot: 0, side: Side::Calling });
         claims.remove(relay, Claim { slot: 0, side: Side::Called });
         assert_eq!(find(&mut claims, relay, phone), Some(Claim { slot: 1, side: Side::Called }));
+    }
+
+    #[test]
+    fn a_path_is_known_from_its_first_packet_until_something_changes() {
+        let (phone, relay) = (address("192.0.2.1:4000"), address("192.0.2.9:5000"));
+        let mut claims = Claims::default();
+        claims.add(phone, Claim { slot: 3, side: Side::Calling }, |_| true);
+        assert_eq!(claims.known(phone, relay), None);
+        let bound = claims.sound(phone, relay, 100, |_| true);
+        assert!(bound.is_some());
+        assert_eq!(claims.known(phone, relay), bound);
+        assert_eq!(claims.known(address("[::ffff:192.0.2.1]:4000"), relay), bound, "an address is the same however it is written");
+        assert_eq!(claims.known(relay, phone), None, "the way back is another path");
+        claims.add(relay, Claim { slot: 4, side: Side::Called }, |_| true);
+        assert_eq!(claims.known(phone, relay), None);
     }
 }

@@ -1,5 +1,6 @@
 //! Packets find their leg: RTP becomes sound, and RTCP tells what became of it elsewhere.
 
+use std::hint::black_box;
 use std::net::SocketAddr;
 
 use sotto_private::{Call, CallEvent, Datagram, EndCause, Side, Wall};
@@ -8,7 +9,7 @@ use super::call::CallState;
 use super::{Calls, finish_legs};
 use crate::Output;
 use crate::media::{Bound, Claim};
-use crate::rtp::{Header, Opened, Sink, Trust, fingerprint, reports};
+use crate::rtp::{Header, Leg, Opened, Sink, Trust, fingerprint, reports};
 use crate::sdp::Coding;
 
 impl Calls {
@@ -17,6 +18,23 @@ impl Calls {
             Some(bound) => self.sound(bound, datagram, header),
             None => self.unclaimed(datagram, header),
         }
+    }
+
+    /// Reads what packets will need: [`Dialogs::expect`](crate::Dialogs::expect). Step by step for all of them: within a step nothing waits for
+    /// anything else.
+    pub(crate) fn expect<const SOON: usize>(&self, soon: [Option<&Datagram>; SOON]) -> [Option<(Call, Side)>; SOON] {
+        let claims = soon.map(|datagram| datagram.and_then(|datagram| self.claims.known(datagram.source, datagram.destination)));
+        let calls = claims.map(|bound| {
+            let Claim { slot, side } = bound?.claim;
+            Some((self.slots.get(slot)?.as_deref()?, side))
+        });
+        let legs = calls.map(|call| {
+            let (call, side) = call?;
+            black_box((call.known[side.index()], call.waiting, call.answered));
+            call.legs[side.index()].as_deref()
+        });
+        legs.into_iter().flatten().for_each(Leg::expect);
+        calls.map(|call| call.map(|(call, side)| (call.id, side)))
     }
 
     /// Whose a packet between two addresses is.

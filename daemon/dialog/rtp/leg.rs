@@ -13,6 +13,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::hint::black_box;
 use std::net::SocketAddr;
 
 use sotto_private::{Audio, Call, Codec, Datagram, Encoding, FarEnd, Side, StreamFacts, Wall};
@@ -95,18 +96,30 @@ pub(super) struct Tally {
     pub(super) foreign: u64,
     pub(super) jitter_micros: u32,
     pub(super) far_end: Option<FarEnd>,
-    /// Packets by codec; there are ten.
-    codecs: Vec<(Codec, u64)>,
+    /// Packets of the first codec that was heard, and of the others; there are ten. Most legs have one.
+    codec: Option<(Codec, u64)>,
+    others: Vec<(Codec, u64)>,
     /// Telephone events that nobody has taken yet.
     pub(super) events: Vec<TelephoneEvent>,
 }
 
 impl Tally {
     pub(super) fn codec(&mut self, codec: Codec) {
-        match self.codecs.iter_mut().find(|(known, _)| *known == codec) {
-            Some((_, packets)) => *packets += 1,
-            None => self.codecs.push((codec, 1)),
+        let (first, packets) = self.codec.get_or_insert((codec, 0));
+        if *first == codec {
+            *packets += 1;
+            return;
         }
+        match self.others.iter_mut().find(|(known, _)| *known == codec) {
+            Some((_, packets)) => *packets += 1,
+            None => self.others.push((codec, 1)),
+        }
+    }
+
+    /// That of most packets.
+    fn usual_codec(&self) -> Codec {
+        let most = self.codec.iter().chain(&self.others).max_by_key(|(_, packets)| *packets);
+        most.map_or(Codec::Other, |(codec, _)| *codec)
     }
 }
 
@@ -171,6 +184,14 @@ impl Leg {
         }
     }
 
+    /// Reads what the next packet will need.
+    pub(crate) fn expect(&self) {
+        black_box((self.last, self.tally.codec, self.tally.events.len()));
+        if let Some(active) = &self.active {
+            active.expect();
+        }
+    }
+
     /// A packet that claims to be this side's and is not: its authentication failed.
     pub(crate) const fn forged(&mut self) {
         self.tally.foreign += 1;
@@ -212,9 +233,8 @@ impl Leg {
             sink.counters.rtp_probation += unproven.len() as u64;
         }
         self.active.take()?.retire(&mut self.tally, sink);
-        let codec = self.tally.codecs.iter().max_by_key(|(_, packets)| *packets).map_or(Codec::Other, |(codec, _)| *codec);
         Some(StreamFacts {
-            codec,
+            codec: self.tally.usual_codec(),
             packets: self.tally.packets,
             lost: self.tally.lost,
             reordered: self.tally.reordered,

@@ -1,6 +1,7 @@
 //! One SSRC of one leg: loss is counted, order restored, sound placed in time.
 
 use std::collections::VecDeque;
+use std::hint::black_box;
 
 use sotto_private::{Datagram, Wall};
 
@@ -109,6 +110,12 @@ impl Source {
 
     pub(super) const fn end(&self) -> Wall {
         self.timeline.end()
+    }
+
+    /// Reads what the next packet will need.
+    pub(super) fn expect(&self) {
+        black_box((self.ssrc, self.flow, self.due, self.waiting.len(), self.doubtful.len(), self.last, self.prints.is_some()));
+        black_box((self.received.highest(), self.received.packets(), self.timeline.end(), self.timeline.is_behind(0), self.jitter.largest()));
     }
 
     /// Takes a packet in; what is in order goes out. One whose number is far from the others comes back.
