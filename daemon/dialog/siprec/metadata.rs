@@ -17,6 +17,9 @@ const DEPTH: usize = 16;
 const ATTRIBUTES: usize = 32;
 /// Participants, and streams, that are kept of one session.
 const MOST: usize = 32;
+/// Elements below the recording that are read of one document: for each participant and stream that is kept, one that says who it is, one that
+/// it is there, and two that tell of its streams. What follows is stepped over.
+const ELEMENTS: usize = 4 * 2 * MOST;
 /// The most bytes of an id, a label or a name; what is longer names nobody.
 const NAME: usize = 512;
 
@@ -198,6 +201,12 @@ struct Update {
     changes: Vec<Change>,
 }
 
+impl Update {
+    const fn is_full(&self) -> bool {
+        self.changes.len() >= ELEMENTS
+    }
+}
+
 /// The element right below the recording that is being read.
 enum Open {
     Participant { id: Text, address: Text, is_calling: Option<bool>, sends: Vec<Text> },
@@ -229,11 +238,11 @@ fn read(document: &[u8]) -> Result<Update, MetadataError> {
         match event {
             Event::Start(element) => {
                 depth += 1;
-                started(&element, depth, &mut is_recording, &mut open).map_err(at)?;
-                *said.expose_mut() = String::new();
+                started(&element, depth, &mut is_recording, &mut open, update.is_full()).map_err(at)?;
+                clear(&mut said);
             }
             Event::Empty(element) => {
-                started(&element, depth + 1, &mut is_recording, &mut open).map_err(at)?;
+                started(&element, depth + 1, &mut is_recording, &mut open, update.is_full()).map_err(at)?;
                 ended(local(element.name().as_ref()), depth + 1, "", &mut open, &mut update);
             }
             Event::End(element) => {
@@ -241,10 +250,11 @@ fn read(document: &[u8]) -> Result<Update, MetadataError> {
                     ended(local(element.name().as_ref()), depth, said.expose().trim(), &mut open, &mut update);
                 }
                 depth = depth.saturating_sub(1);
-                *said.expose_mut() = String::new();
+                clear(&mut said);
             }
             Event::Text(text) => say(&mut said, &text.into_inner()),
             Event::CData(text) => say(&mut said, &text.into_inner()),
+            Event::GeneralRef(_) if is_long(&said) => {}
             Event::GeneralRef(reference) => {
                 let resolved = reference.resolve_char_ref().ok().flatten();
                 let known = || quick_xml::escape::resolve_predefined_entity(&reference.borrow().into_inner()).and_then(|text| text.chars().next());
@@ -261,7 +271,7 @@ fn read(document: &[u8]) -> Result<Update, MetadataError> {
     }
 }
 
-fn started(element: &BytesStart<'_>, depth: usize, is_recording: &mut bool, open: &mut Open) -> Result<(), MetadataFault> {
+fn started(element: &BytesStart<'_>, depth: usize, is_recording: &mut bool, open: &mut Open, is_full: bool) -> Result<(), MetadataFault> {
     if depth > DEPTH {
         return Err(MetadataFault::TooDeep);
     }
@@ -279,7 +289,7 @@ fn started(element: &BytesStart<'_>, depth: usize, is_recording: &mut bool, open
     }
     let is_below = depth == 2 && *is_recording;
     match open {
-        _ if is_below => *open = opened(name, element),
+        _ if is_below => *open = if is_full { Open::Other } else { opened(name, element) },
         Open::Participant { address, .. } if matches(name, "nameID") && address.expose().is_empty() => {
             *address = attribute(element, &["aor"]);
         }
@@ -347,18 +357,32 @@ fn text(said: &str) -> Text {
 }
 
 fn say(said: &mut Private<String>, more: &str) {
-    let said = said.expose_mut();
-    // What is longer names nobody; one byte more tells that it was.
-    if said.trim_start().len() <= NAME {
-        said.push_str(more.get(..NAME + 1).unwrap_or(more));
+    if is_long(said) {
+        return;
+    }
+    // Space before a name is none of it, and there may be much.
+    let more = if said.expose().is_empty() { more.trim_start() } else { more };
+    said.expose_mut().push_str(more.get(..NAME + 1).unwrap_or(more));
+}
+
+/// What is longer names nobody; one byte more tells that it was.
+const fn is_long(said: &Private<String>) -> bool {
+    said.expose().len() > NAME
+}
+
+fn clear(said: &mut Private<String>) {
+    if !said.expose().is_empty() {
+        *said = Private::new(String::new());
     }
 }
 
 /// The first of these attributes, whatever its prefix.
 fn attribute(element: &BytesStart<'_>, names: &[&str]) -> Text {
     let mut attributes = element.attributes();
-    let attributes: Vec<_> = attributes.with_checks(false).take(ATTRIBUTES).flatten().collect();
-    let value = names.iter().find_map(|name| attributes.iter().find(|attribute| matches(local(attribute.key.as_ref()), name)));
+    let attributes = attributes.with_checks(false).take(ATTRIBUTES).flatten();
+    // Of several, the first name's first.
+    let ranked = attributes.filter_map(|attribute| Some((names.iter().position(|name| matches(local(attribute.key.as_ref()), name))?, attribute)));
+    let value = ranked.min_by_key(|(rank, _)| *rank).map(|(_, attribute)| attribute);
     let value = value.and_then(|attribute| attribute.normalized_value(XmlVersion::Implicit1_0).ok());
     value.map_or_else(|| Private::new(String::new()), |value| text(value.trim()))
 }

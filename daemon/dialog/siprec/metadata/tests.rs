@@ -75,3 +75,33 @@ fn what_is_kept_is_bounded() {
     metadata.update(format!("<recording><participant participant_id='p'><nameID aor='{long}'/></participant><stream stream_id='t'><label>{long}</label></stream></recording>").as_bytes()).unwrap();
     assert_eq!((metadata.participants[0].address.expose().as_str(), metadata.streams[0].label.expose().as_str()), ("", ""));
 }
+
+#[test]
+fn of_more_elements_than_any_recording_has_the_first_count() {
+    let presence = |id: &str| format!("<participantsessionassoc participant_id='{id}'><disassociate-time>x</disassociate-time></participantsessionassoc>");
+    let people = "<participant participant_id='p1'/><participant participant_id='p2'/>";
+    let mut metadata = Metadata::default();
+    let many = presence("p3").repeat(ELEMENTS - 3);
+    metadata.update(format!("<recording>{people}{many}{}{}<datamode>partial</datamode></recording>", presence("p1"), presence("p2")).as_bytes()).unwrap();
+    assert_eq!(metadata.participants.iter().map(|known| known.has_left).collect::<Vec<_>>(), [true, false]);
+    // How it is to be taken is read wherever it stands.
+    let stream = "<recording><stream stream_id='s'/>";
+    let many = "<stream stream_id='t'/>".repeat(ELEMENTS);
+    metadata.update(format!("{stream}{many}<datamode>partial</datamode></recording>").as_bytes()).unwrap();
+    assert_eq!((metadata.participants.len(), metadata.streams.len()), (2, 2));
+}
+
+#[test]
+fn space_around_a_name_is_none_of_it() {
+    let mut metadata = Metadata::default();
+    let blank = "&#32;\n".repeat(2 * NAME);
+    metadata.update(format!("<recording><stream stream_id='s'><label>{blank}a &amp;&#x20;b{}</label></stream></recording>", "\n&#32;").as_bytes()).unwrap();
+    assert_eq!(metadata.streams[0].label.expose(), "a & b");
+}
+
+#[test]
+fn the_first_of_the_names_an_attribute_has_had_goes_before_the_others() {
+    let mut metadata = Metadata::default();
+    metadata.update(b"<r:recording xmlns:r='urn:x'><r:participant id='old' participant_id='new'/><r:participant r:id='alone'/></r:recording>").unwrap();
+    assert_eq!(metadata.participants.iter().map(|known| known.id.expose().as_str()).collect::<Vec<_>>(), ["new", "alone"]);
+}
