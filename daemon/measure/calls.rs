@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
+use std::hint::black_box;
 use std::sync::Arc;
 
 use sotto_charter::thresholds::{HEARD_PERCENT, LOSS_PERCENT};
@@ -15,7 +16,7 @@ use crate::categories::Lists;
 use crate::decode::Refused;
 use crate::evaluate::{Heard, sides, unlabelled};
 use crate::hearing::{Hearing, Speech};
-use crate::leg::Leg;
+use crate::leg::{Leg, Listening};
 use crate::quality;
 use crate::read::Wanted;
 use crate::words::{Answer, Job};
@@ -87,6 +88,8 @@ pub struct Measure {
     /// Legs with frames that the detector has not looked at, and room to look at them.
     awaited: Vec<(Call, Side)>,
     looks: Vec<Look>,
+    /// Where packets are decoded.
+    fresh: Private<Vec<i16>>,
 }
 
 impl Measure {
@@ -108,6 +111,7 @@ impl Measure {
             level: Level::All,
             awaited: Vec::new(),
             looks: Vec::new(),
+            fresh: Private::default(),
         }
     }
 
@@ -169,6 +173,17 @@ impl Measure {
         }
     }
 
+    /// Brings what the next packets of sound will need close to the processor, step by step for all of them. It changes nothing.
+    pub fn expect<const SOON: usize>(&self, soon: [Option<(Call, Side)>; SOON]) {
+        let legs = soon.map(|sound| {
+            let (call, side) = sound?;
+            let state = self.calls.get(&call)?;
+            black_box(state.brakes);
+            state.hearing.as_ref()?.legs[side.index()].as_ref()
+        });
+        legs.into_iter().flatten().for_each(Leg::expect);
+    }
+
     /// One packet of sound.
     pub fn audio(&mut self, audio: &Audio) {
         let Some(state) = self.calls.get_mut(&audio.call) else {
@@ -187,7 +202,7 @@ impl Measure {
         let vad = self.vad.as_deref();
         let leg = hearing.legs[audio.side.index()].get_or_insert_with(|| Leg::new(hearing.answered));
         let (decoded, mut turns) = (leg.decoded(), Vec::new());
-        match leg.audio(audio, vad, hearing.wants_words, &mut turns) {
+        match leg.audio(audio, &mut Listening { vad, wants_turns: hearing.wants_words, turns: &mut turns, fresh: &mut self.fresh }) {
             Ok(()) => self.counters.frames_decoded += 1,
             Err(refused) => {
                 self.counters.frames_refused += 1;
@@ -198,11 +213,15 @@ impl Measure {
         if vad.is_some() && !std::mem::replace(&mut leg.is_awaited, true) {
             self.awaited.push((audio.call, audio.side));
         }
+        let is_nearly_full = vad.is_some() && leg.is_nearly_full();
         self.hand_out(audio.call, turns);
+        if is_nearly_full {
+            self.look();
+        }
     }
 
     /// Looks for speech in what was decoded since the last look, in all legs together. To be called whenever there is nothing more to take in for
-    /// now: what was taken in since waits in memory until then.
+    /// now: what was taken in since waits in memory until then, or until a leg has no more room for it.
     pub fn look(&mut self) {
         let Some(vad) = self.vad.clone() else { return };
         let (mut awaited, mut looks) = (std::mem::take(&mut self.awaited), std::mem::take(&mut self.looks));
@@ -211,10 +230,7 @@ impl Measure {
             awaited.retain(|&(call, side)| {
                 let Some(leg) = self.calls.get_mut(&call).and_then(|state| state.hearing.as_mut()?.legs[side.index()].as_mut()) else { return false };
                 let look = leg.next_look();
-                if look.is_none() {
-                    leg.is_awaited = false;
-                    leg.forget();
-                }
+                leg.is_awaited = look.is_some();
                 looks.extend(look);
                 leg.is_awaited
             });

@@ -8,6 +8,8 @@
 const LONGEST: usize = 480;
 /// Pitch periods looked for: 66 to 400 Hz at 8 kHz.
 const PERIODS: std::ops::Range<usize> = 20..121;
+/// So much of the latest sound is enough to find its period; what lies before it changes nothing.
+pub(crate) const HISTORY: usize = 2 * PERIODS.end;
 
 /// Appends `missing` samples after `history`, which holds the latest sound.
 pub(crate) fn conceal(history: &[i16], missing: usize, samples: &mut Vec<i16>) {
@@ -27,7 +29,7 @@ pub(crate) fn conceal(history: &[i16], missing: usize, samples: &mut Vec<i16>) {
 /// The period at which the latest sound is most like itself; `None` where there is too little of it.
 fn period(history: &[i16]) -> Option<usize> {
     let window = PERIODS.end;
-    if history.len() < 2 * window {
+    if history.len() < HISTORY {
         return None;
     }
     let recent = &history[history.len() - window..];

@@ -2,21 +2,23 @@
 
 use std::hash::{DefaultHasher, Hasher};
 
-use sotto_private::{Audio, Wall};
+use sotto_private::{Audio, Private, Wall};
 
-use crate::leg::Leg;
+use crate::leg::{Leg, Listening};
 
 /// A digest of what a leg's packets are decoded to, sample by sample and each in its place, holes filled as they are in a call that is measured.
 ///
 /// For tests that must show that nothing changes what is heard: the sound itself stays here.
 pub fn decoded_digest<'a>(answered: Wall, packets: impl IntoIterator<Item = &'a Audio>) -> u64 {
     let mut digest = DefaultHasher::new();
-    let (mut leg, mut turns) = (Leg::new(answered), Vec::new());
+    let (mut leg, mut turns, mut fresh) = (Leg::new(answered), Vec::new(), Private::default());
+    // As for turns: then the longest hole that is filled is kept whole.
+    let mut listening = Listening { vad: None, wants_turns: true, turns: &mut turns, fresh: &mut fresh };
     for packet in packets {
         let before = leg.place();
-        digest.write_u8(u8::from(leg.audio(packet, None, false, &mut turns).is_ok()));
+        digest.write_u8(u8::from(leg.audio(packet, &mut listening).is_ok()));
         digest.write_i64(leg.place());
-        for sample in leg.sound_since(before) {
+        for sample in leg.sound_since(before).expose() {
             digest.write_i16(*sample);
         }
     }

@@ -1,9 +1,13 @@
 //! One leg of a call: encoded packets in, stretches of talk and turns for the recogniser out.
 
+use std::hint::black_box;
+
 use sotto_models::vad::{Look, Vad, VadState};
 use sotto_private::{Audio, Call, Encoding, Private, Side, Turn, Wall};
 
+use crate::conceal::HISTORY;
 use crate::decode::{Decoder, RATE, Refused};
+use crate::sound::Sound;
 use crate::turns::{FRAME, Noticed, Segmenter, Talk};
 
 /// A hole longer than this is not filled: the timeline jumps over it.
@@ -11,7 +15,7 @@ const LONGEST_FILLED: i64 = 500 * 8;
 /// Packets' edges may be this far off each other and still touch (rounding of time stamps).
 const TOUCHING: i64 = 5 * 8;
 /// Sound given to the recogniser before and after a turn.
-const MARGIN: usize = 240 * 8;
+pub(crate) const MARGIN: usize = 240 * 8;
 /// The longest turn that the recogniser is given, sound around it included.
 const LONGEST_TURN: usize = 28_000 * 8;
 /// A turn that must be cut is cut at its likeliest pause after this.
@@ -31,10 +35,7 @@ pub(crate) struct Leg {
     decoder: Option<Box<(Encoding, Decoder)>>,
     /// The latest packet gave no sound.
     was_damaged: bool,
-    /// Decoded sound, of which less than a frame waits to be looked at; before it, enough history to conceal from.
-    sound: Private<Vec<i16>>,
-    /// How much of `sound` was looked at.
-    looked_at: usize,
+    sound: Sound,
     vad: VadState,
     segmenter: Segmenter,
     turn: Option<OpenTurn>,
@@ -56,12 +57,16 @@ struct OpenTurn {
     pause: (f32, usize),
 }
 
-/// History kept before the sound being looked at, for concealment and for the sound before a turn.
-const HISTORY: usize = MARGIN + 300 * 8;
-/// How much more than that may gather before it is wiped: some packets' worth, so that it need not be moved for each.
-const SLACK: usize = 160 * 8;
-/// What a leg's sound takes while nothing is lost, in samples: room for all of it from the start, so that nothing moves.
-const ROOM: usize = HISTORY + SLACK + FRAME + 60 * 8;
+/// What a leg is heard with, and for.
+pub(crate) struct Listening<'a> {
+    /// Without a detector (a benchmark of decoding) sound is decoded, and that is all.
+    pub(crate) vad: Option<&'a Vad>,
+    pub(crate) wants_turns: bool,
+    /// Turns that are over.
+    pub(crate) turns: &'a mut Vec<Turn>,
+    /// Where a packet is decoded before it goes to its leg: always the same place, which the processor has at hand.
+    pub(crate) fresh: &'a mut Private<Vec<i16>>,
+}
 
 impl Leg {
     pub(crate) fn new(origin: Wall) -> Self {
@@ -70,8 +75,7 @@ impl Leg {
             next: 0,
             decoder: None,
             was_damaged: false,
-            sound: Private::new(Vec::new()),
-            looked_at: 0,
+            sound: Sound::default(),
             vad: VadState::new(),
             segmenter: Segmenter::new(),
             turn: None,
@@ -94,71 +98,80 @@ impl Leg {
         self.decoded
     }
 
-    /// Decodes a packet. Without a detector (a benchmark of decoding) that is all; with one, its frames are to be looked at: see [`Leg::next_look`].
+    /// Reads what the next packet will need.
+    pub(crate) fn expect(&self) {
+        let encoding = self.decoder.as_ref().map(|decoder| decoder.0);
+        black_box((self.next, encoding, self.decoded, self.is_awaited));
+        self.sound.expect();
+    }
+
+    /// Decodes a packet. Its frames are to be looked at: see [`Leg::next_look`].
     ///
     /// # Errors
     /// Where the packet gave no sound. Its place is then a hole, like one that was lost.
-    pub(crate) fn audio(&mut self, audio: &Audio, vad: Option<&Vad>, keep_turns: bool, turns: &mut Vec<Turn>) -> Result<(), Refused> {
+    pub(crate) fn audio(&mut self, audio: &Audio, listening: &mut Listening<'_>) -> Result<(), Refused> {
         let mut decoder = match self.decoder.take() {
             Some(same) if same.0 == audio.encoding => same,
             _ => Box::new((audio.encoding, Decoder::new(audio.encoding))),
         };
-        if let Some(vad) = vad
-            && self.will_jump(audio)
-        {
-            // What was heard before belongs before.
-            self.look_alone(audio.call, audio.side, vad, keep_turns, turns);
-        }
-        let result = self.hear(&mut decoder.1, audio, turns);
+        let result = self.hear(&mut decoder.1, audio, listening);
         self.was_damaged = result.is_err();
         self.decoder = Some(decoder);
-        if vad.is_none() {
-            self.looked_at = self.sound.expose().len();
-        }
-        self.forget();
         result
     }
 
-    /// Whether the timeline will jump to this packet, over a hole that is not filled.
-    fn will_jump(&self, audio: &Audio) -> bool {
-        let at = audio.start.since(self.origin) * i64::from(RATE) / 1_000_000;
-        self.frames_decoded > 0 && at - self.next > LONGEST_FILLED
-    }
-
-    fn hear(&mut self, decoder: &mut Decoder, audio: &Audio, turns: &mut Vec<Turn>) -> Result<(), Refused> {
+    fn hear(&mut self, decoder: &mut Decoder, audio: &Audio, listening: &mut Listening<'_>) -> Result<(), Refused> {
         let most = decoder.samples(audio.payload())?;
         let at = audio.start.since(self.origin) * i64::from(RATE) / 1_000_000;
         let hole = at - self.next;
-        let mut skip = 0;
+        let mut doubled = 0;
         if self.frames_decoded == 0 || hole > LONGEST_FILLED {
-            self.jump(audio, at, turns);
+            self.jump(audio, at, listening);
         } else if hole > TOUCHING {
             let missing = hole as usize;
             let mut filling = Private::new(Vec::with_capacity(missing));
             if audio.missing > 0 || self.was_damaged {
-                decoder.conceal(self.sound.expose(), missing, audio.payload(), filling.expose_mut());
+                decoder.conceal(self.sound.latest(HISTORY).expose(), missing, audio.payload(), filling.expose_mut());
             } else {
                 // Nothing was lost: the sender was silent, or sent comfort noise (RFC 3389) or a key (RFC 4733).
                 filling.expose_mut().resize(missing, 0);
             }
-            self.sound.append(filling.expose());
-            self.next += hole;
+            self.take_in(filling.expose(), audio, listening);
         } else if hole < -TOUCHING {
-            skip = usize::try_from(-hole).unwrap_or(0);
+            doubled = usize::try_from(-hole).unwrap_or(0);
         }
-        let before = self.sound.expose().len();
-        self.sound.reserve(most);
-        decoder.decode(audio.payload(), self.sound.expose_mut())?;
-        if skip > 0 {
-            let sound = self.sound.expose_mut();
-            let doubled = skip.min(sound.len() - before);
-            sound.drain(before..before + doubled);
+        let mut fresh = std::mem::take(listening.fresh);
+        fresh.cut(0);
+        fresh.reserve(most);
+        let decoded = decoder.decode(audio.payload(), fresh.expose_mut());
+        if decoded.is_ok() {
+            let new = fresh.expose().get(doubled..).unwrap_or_default();
+            self.take_in(new, audio, listening);
+            self.decoded += new.len() as i64;
+            self.frames_decoded += 1;
         }
-        let fresh = (self.sound.expose().len() - before) as i64;
-        self.next += fresh;
-        self.decoded += fresh;
-        self.frames_decoded += 1;
-        Ok(())
+        *listening.fresh = fresh;
+        decoded
+    }
+
+    /// Sound goes on the timeline. Where there is no room for what waits to be looked at, it is looked at now.
+    fn take_in(&mut self, samples: &[i16], audio: &Audio, listening: &mut Listening<'_>) {
+        let mut left = samples;
+        while !left.is_empty() {
+            let before = left.len();
+            left = self.sound.write(left);
+            self.next += (before - left.len()) as i64;
+            match listening.vad {
+                None => self.sound.take_frame(),
+                Some(vad) if self.sound.is_full() && !left.is_empty() => self.look_alone(audio.call, audio.side, vad, listening.wants_turns, listening.turns),
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Whether so much waits to be looked at that the next packet may find no room.
+    pub(crate) const fn is_nearly_full(&self) -> bool {
+        self.sound.is_nearly_full()
     }
 
     /// Where the timeline ends, samples from its origin.
@@ -167,10 +180,8 @@ impl Leg {
     }
 
     /// The sound from a place of the timeline on, as far as it is kept.
-    pub(crate) fn sound_since(&self, place: i64) -> &[i16] {
-        let sound = self.sound.expose();
-        let fresh = usize::try_from(self.next - place).unwrap_or(0);
-        &sound[sound.len() - fresh.min(sound.len())..]
+    pub(crate) fn sound_since(&self, place: i64) -> Private<Vec<i16>> {
+        self.sound.latest(usize::try_from(self.next - place).unwrap_or(0))
     }
 
     /// The call is over: what is being said is over too.
@@ -179,18 +190,21 @@ impl Leg {
         self.notice(noticed, call, side, true, turns);
     }
 
-    fn jump(&mut self, audio: &Audio, at: i64, turns: &mut Vec<Turn>) {
+    fn jump(&mut self, audio: &Audio, at: i64, listening: &mut Listening<'_>) {
+        if let Some(vad) = listening.vad {
+            // What was heard before belongs before.
+            self.look_alone(audio.call, audio.side, vad, listening.wants_turns, listening.turns);
+        }
         let noticed = self.segmenter.jump(at);
-        self.notice(noticed, audio.call, audio.side, true, turns);
-        self.sound = Private::new(Vec::with_capacity(ROOM));
-        self.looked_at = 0;
+        self.notice(noticed, audio.call, audio.side, true, listening.turns);
+        self.sound = Sound::new(listening.wants_turns);
         self.vad = VadState::new();
         self.next = at;
     }
 
     /// The next frame that the detector is to look at, with this leg's past; it must come back with [`Leg::looked`] before the next.
     pub(crate) fn next_look(&mut self) -> Option<Look> {
-        let fresh = self.sound.expose().get(self.looked_at..self.looked_at + FRAME).filter(|_| !self.is_looked_at)?;
+        let fresh = self.sound.frame().filter(|_| !self.is_looked_at)?;
         self.is_looked_at = true;
         let mut look = Look { state: std::mem::take(&mut self.vad), frame: [0.0; FRAME], probability: 0.0 };
         for (to, from) in look.frame.iter_mut().zip(fresh) {
@@ -203,18 +217,17 @@ impl Leg {
     pub(crate) fn looked(&mut self, look: &mut Look, call: Call, side: Side, keep_turns: bool, turns: &mut Vec<Turn>) {
         self.is_looked_at = false;
         std::mem::swap(&mut self.vad, &mut look.state);
+        let Some(samples) = self.sound.frame() else { return };
         let probability = look.probability;
-        let range = self.looked_at..self.looked_at + FRAME;
-        let at = self.next - (self.sound.expose().len() - range.start) as i64;
-        let noticed = self.segmenter.frame(at, &self.sound.expose()[range.clone()], probability);
-        self.looked_at = range.end;
+        let noticed = self.segmenter.frame(self.next - self.sound.waiting() as i64, samples, probability);
         if let Some(turn) = &mut self.turn {
-            turn.samples.append(&self.sound.expose()[range]);
+            turn.samples.append(samples);
             let length = turn.samples.expose().len();
             if length >= CUT_FROM && probability <= turn.pause.0 {
                 turn.pause = (probability, length - FRAME / 2);
             }
         }
+        self.sound.take_frame();
         self.notice(noticed, call, side, keep_turns, turns);
         self.cut(call, side, turns);
     }
@@ -225,7 +238,6 @@ impl Leg {
             vad.look(std::slice::from_mut(&mut look));
             self.looked(&mut look, call, side, keep_turns, turns);
         }
-        self.forget();
     }
 
     fn notice(&mut self, noticed: Noticed, call: Call, side: Side, keep_turns: bool, turns: &mut Vec<Turn>) {
@@ -233,14 +245,10 @@ impl Leg {
             Noticed::Nothing => {}
             Noticed::Began(start) => {
                 if keep_turns {
-                    let sound = self.sound.expose();
-                    // Sample `looked_at` of `sound` lies at this place of the timeline.
-                    let looked_at = self.next - (sound.len() - self.looked_at) as i64;
-                    let back = usize::try_from(looked_at - start).unwrap_or(0) + MARGIN;
-                    let from = self.looked_at.saturating_sub(back);
-                    let samples = sound[from..self.looked_at].to_vec();
-                    let start = looked_at - samples.len() as i64;
-                    self.turn = Some(OpenTurn { start, samples: Private::new(samples), pause: (f32::INFINITY, 0) });
+                    let looked_at = self.next - self.sound.waiting() as i64;
+                    let samples = self.sound.before_waiting(usize::try_from(looked_at - start).unwrap_or(0) + MARGIN);
+                    let start = looked_at - samples.expose().len() as i64;
+                    self.turn = Some(OpenTurn { start, samples, pause: (f32::INFINITY, 0) });
                 }
             }
             Noticed::Ended(talk) => {
@@ -276,16 +284,5 @@ impl Leg {
         self.turns += 1;
         let [start, ended] = [turn.start, end].map(|sample| self.origin.plus(sample * 1_000_000 / i64::from(RATE)));
         Turn { call, side, number, start, ended, samples: turn.samples }
-    }
-
-    /// What was looked at and is too old to be needed again is wiped.
-    pub(crate) fn forget(&mut self) {
-        let old = self.looked_at.saturating_sub(HISTORY);
-        if old > SLACK {
-            let kept = self.sound.expose().len() - old;
-            self.sound.expose_mut().copy_within(old.., 0);
-            self.sound.cut(kept);
-            self.looked_at -= old;
-        }
     }
 }

@@ -30,6 +30,7 @@ mod read;
 mod resolution;
 pub mod schedule;
 mod sentiment;
+mod sound;
 mod topics;
 mod trial;
 mod turns;

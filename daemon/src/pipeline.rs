@@ -45,6 +45,8 @@ use crate::timeline::Timeline;
 const BATCHES: usize = 64;
 /// Packets in a batch at most.
 const BATCH: usize = 256;
+/// Packets that hearing looks ahead at: what they need fits into a small cache together, and the allocator keeps the memory of seven at hand.
+const AHEAD: usize = 7;
 /// A batch is handed on after this, full or not.
 const BATCH_AGE: Duration = Duration::from_millis(20);
 /// Turns that wait for the recognisers; live, the next one is shed.
@@ -372,6 +374,41 @@ fn capture(sources: Vec<Box<dyn Source>>, pace: Pace, vital: &Vital, way: &Way<'
     damaged
 }
 
+/// Looks ahead at the next [`AHEAD`] items: what they will need is brought close to the processor while nobody waits for it.
+fn expect(items: &[Captured], dialogs: &Dialogs, measure: &Measure) {
+    let mut soon = [None; AHEAD];
+    for (soon, item) in soon.iter_mut().zip(items) {
+        if let Captured::Datagram(datagram) = item {
+            *soon = Some(datagram);
+        }
+    }
+    measure.expect(dialogs.expect(soon));
+}
+
+/// Gives what was captured to whom it concerns, and says when it came.
+fn pass_on(item: Captured, dialogs: &mut Dialogs) -> Wall {
+    let at;
+    match item {
+        Captured::Datagram(datagram) => {
+            at = datagram.at;
+            dialogs.datagram(datagram);
+        }
+        Captured::Segment(segment) => {
+            at = segment.at;
+            dialogs.segment(segment);
+        }
+        Captured::Pcm(pcm) => {
+            at = pcm.at;
+            dialogs.pcm(pcm);
+        }
+        Captured::Line(pcm) => {
+            at = pcm.at;
+            dialogs.line(pcm);
+        }
+    }
+    at
+}
+
 /// The state of the hearing thread: which call, who talks when, numbers.
 struct Hear<'a> {
     dialogs: Dialogs,
@@ -423,8 +460,10 @@ impl Hear<'_> {
                     self.watch.between.fetch_sub(1, Ordering::Relaxed);
                     self.capture = counters;
                     self.keep_time();
-                    for item in batch {
-                        self.captured(item);
+                    let mut batch = batch.into_iter();
+                    while !batch.as_slice().is_empty() {
+                        expect(batch.as_slice(), &self.dialogs, &self.measure);
+                        batch.by_ref().take(AHEAD).for_each(|item| self.captured(item));
                     }
                     self.measure.look();
                     self.pump();
@@ -482,24 +521,7 @@ impl Hear<'_> {
             };
             at.micros = at.micros.saturating_add(self.shift_micros);
         }
-        match item {
-            Captured::Datagram(datagram) => {
-                self.latest = self.latest.max(datagram.at);
-                self.dialogs.datagram(datagram);
-            }
-            Captured::Segment(segment) => {
-                self.latest = self.latest.max(segment.at);
-                self.dialogs.segment(segment);
-            }
-            Captured::Pcm(pcm) => {
-                self.latest = self.latest.max(pcm.at);
-                self.dialogs.pcm(pcm);
-            }
-            Captured::Line(pcm) => {
-                self.latest = self.latest.max(pcm.at);
-                self.dialogs.line(pcm);
-            }
-        }
+        self.latest = self.latest.max(pass_on(item, &mut self.dialogs));
         self.pump();
     }
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sotto_capture::{Captured, Next, Source, Wall};
+use sotto_capture::{Next, Source, Wall};
 use sotto_charter::{Charter, Site, day_of};
 use sotto_dialog::{Dialogs, EndCause};
 use sotto_measure::{Depth, Measure};
 
-use super::{Came, Stream, dialogs};
+use super::{AHEAD, Came, Stream, dialogs, expect, pass_on};
 
 /// How far `replay --until` goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -28,7 +28,7 @@ pub(crate) fn count(sources: Vec<Box<dyn Source>>, until: Until, charter: &Arc<C
     let mut streams = Vec::new();
     let mut dialogs = dialogs(charter, site, None);
     let mut measure = Measure::new(Arc::clone(charter), Arc::clone(site), None, Depth::Decode);
-    let mut drain = |dialogs: &mut Dialogs, latest: Wall| {
+    let mut drain = |dialogs: &mut Dialogs, measure: &mut Measure, latest: Wall| {
         while let Some(output) = dialogs.poll() {
             if let sotto_dialog::Output::Event(event) = &output {
                 for (side, facts) in event.streams().unwrap_or_default().into_iter().enumerate() {
@@ -53,42 +53,34 @@ pub(crate) fn count(sources: Vec<Box<dyn Source>>, until: Until, charter: &Arc<C
     };
     for mut source in sources {
         let mut latest = Wall::default();
-        loop {
-            let item = match source.next() {
-                Ok(Next::Item(item)) => item,
-                Ok(Next::End) => break,
-                Ok(_) => continue,
+        let mut ahead = Vec::with_capacity(AHEAD);
+        let mut is_end = false;
+        while !is_end {
+            match source.next() {
+                Ok(Next::Item(item)) => ahead.push(item),
+                Ok(Next::End) => is_end = true,
+                Ok(_) => {}
                 Err(error) => {
                     came.damaged.push(error);
-                    break;
+                    is_end = true;
                 }
-            };
-            if until == Until::Capture {
+            }
+            if !is_end && ahead.len() < AHEAD {
                 continue;
             }
-            match item {
-                Captured::Datagram(datagram) => {
-                    latest = latest.max(datagram.at);
-                    dialogs.datagram(datagram);
-                }
-                Captured::Segment(segment) => {
-                    latest = latest.max(segment.at);
-                    dialogs.segment(segment);
-                }
-                Captured::Pcm(pcm) => {
-                    latest = latest.max(pcm.at);
-                    dialogs.pcm(pcm);
-                }
-                Captured::Line(pcm) => {
-                    latest = latest.max(pcm.at);
-                    dialogs.line(pcm);
-                }
+            if until == Until::Capture {
+                ahead.clear();
+                continue;
             }
-            dialogs.advance(latest);
-            drain(&mut dialogs, latest);
+            expect(&ahead, &dialogs, &measure);
+            for item in ahead.drain(..) {
+                latest = latest.max(pass_on(item, &mut dialogs));
+                dialogs.advance(latest);
+                drain(&mut dialogs, &mut measure, latest);
+            }
         }
         dialogs.finish(latest, EndCause::CaptureEnded);
-        drain(&mut dialogs, latest);
+        drain(&mut dialogs, &mut measure, latest);
         came.capture = source.counters();
     }
     came.dialog = dialogs.counters();
