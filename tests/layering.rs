@@ -40,9 +40,9 @@ const RULES: [Rule; 13] = [
     rule("daemon/redact",  "private, charter, report", "",                             "",                      "IO"),
     rule("daemon/report",  "",                         "",                             "",                      "IO"),
     rule("daemon/spool",   "redact, report, charter",  "rusqlite",                     "rumqttc",               ""),
-    rule("daemon/uplink",  "spool, report, charter",   "rumqttc, rustls",              "rusqlite",              ""),
+    rule("daemon/uplink",  "spool, report, charter",   "rumqttc, rustls, x509-parser",              "rusqlite",              ""),
     rule("daemon/collect", "report, uplink",           "rumqttc, rusqlite, clap",      "",                      ""),
-    rule("daemon",         ALL_BUT_PRIVATE,            "clap, indicatif, systemd, tracing", "",                 "parsing, scoring, SQL"),
+    rule("daemon",         ALL_BUT_PRIVATE,            "clap, indicatif, ratatui, systemd, tracing", "",                 "parsing, scoring, SQL"),
     rule("tests",          ALL,                        "clap, libc, opusic-*, rusqlite",         "",                      ""),
 ];
 

@@ -19,7 +19,7 @@ part() {
 "
 }
 
-part packages install_packages minisign:minisign tshark:tshark tcpreplay:tcpreplay sipp:sip-tester baresip:baresip-core ip:iproute2 git:git patch:patch
+part packages install_packages minisign:minisign nft:nftables tshark:tshark tcpreplay:tcpreplay sipp:sip-tester baresip:baresip-core ip:iproute2 git:git patch:patch
 need_rust
 # One selection and one profile throughout: everything is built once.
 part build cargo build --release --locked --workspace --all-targets

@@ -33,7 +33,7 @@ mod window;
 pub use alsa::{Channels, SoundCard, SoundCardOptions};
 pub use decap::{Counters, Decap, Link, Trust, Tunnel};
 pub use error::CaptureError;
-pub use packet::{Interface, InterfaceOptions};
+pub use packet::{Interface, InterfaceOptions, try_sending};
 pub use pcap::PcapFile;
 pub use siprec::{Network, Outlet, OutletError, Recorder, RecorderOptions};
 pub use wav::WavFile;

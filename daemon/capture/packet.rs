@@ -16,6 +16,7 @@
 #![allow(unsafe_code)]
 
 mod block;
+mod forbidden;
 mod joined;
 mod ring;
 mod socket;
@@ -27,6 +28,8 @@ use sotto_private::{Private, Wall};
 
 use crate::decap::{Counters, Decap, Link, Trust, Tunnel};
 use crate::{CaptureError, Captured, Next, Progress, Source};
+pub use forbidden::try_sending;
+
 use block::{Cursor, Frame, Joint};
 use joined::Joined;
 use socket::{Socket, Woken};

@@ -19,11 +19,13 @@
 
 mod consent;
 mod gate;
+mod propose;
 mod pseudonym;
 mod quantize;
 mod sealed;
 
 pub use consent::{agent, decided};
+pub use propose::{LEAST_MEMBERS, Proposal, Proposer};
 pub use pseudonym::Pseudonyms;
 pub use gate::{Terms, gate, gauges, opening};
 pub use sealed::Sealed;

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io::Write as _;
 
+use sha2::{Digest as _, Sha256};
 use sotto_capture::{CaptureError, OutletError};
 use sotto_charter::approval::Unsigned;
 use sotto_measure::Level;
@@ -76,7 +77,20 @@ impl Event<'_> {
             Self::DiskFull(_) => "disk_full",
             Self::DiskHasRoom => "disk_has_room",
             Self::StageStuck { .. } => "stage_stuck",
-            Self::Uplink(_) => "uplink",
+            Self::Uplink(event) => match event {
+                Uplink::Connected { .. } => "uplink_connected",
+                Uplink::Lost { .. } => "uplink_lost",
+                Uplink::Delivered { .. } => "uplink_delivered",
+                Uplink::Kept { .. } => "uplink_kept",
+                Uplink::KeptBack { .. } => "uplink_kept_back",
+                Uplink::Refused { .. } => "uplink_refused",
+                Uplink::NamesUnknown => "uplink_names_unknown",
+                Uplink::Expired { .. } => "uplink_expired",
+                Uplink::ClockJumped { .. } => "uplink_clock_jumped",
+                Uplink::DiskFull => "uplink_disk_full",
+                Uplink::LossTold { .. } => "uplink_loss_told",
+                Uplink::Stopped { .. } => "uplink_stopped",
+            },
         }
     }
 
@@ -176,7 +190,7 @@ const fn answer_text(answer: Answer) -> &'static str {
     }
 }
 
-const fn loss_text(loss: Loss) -> &'static str {
+pub(crate) const fn loss_text(loss: Loss) -> &'static str {
     match loss {
         Loss::Unreachable => "the broker cannot be found, does not answer or refuses",
         Loss::Timeout => "the broker did not answer in time",
@@ -207,6 +221,7 @@ pub(crate) fn say(event: &Event<'_>) {
             format!("MESSAGE={message}"),
             format!("PRIORITY={}", event.severity() as u8),
             format!("SOTTO_EVENT={}", event.name()),
+            format!("MESSAGE_ID={}", message_id(event.name())),
             "SYSLOG_IDENTIFIER=sotto".to_owned(),
         ];
         if systemd::journal::send(&fields.each_ref().map(String::as_str)).is_ok() {
@@ -215,4 +230,32 @@ pub(crate) fn say(event: &Event<'_>) {
     }
     // A closed standard error is no reason to stop hearing.
     drop(writeln!(std::io::stderr(), "sotto: {message}"));
+}
+
+/// By which the catalog knows an event (sd-id128(3), journalctl -x): the first half of a digest of its name.
+fn message_id(name: &str) -> String {
+    Sha256::digest(format!("sotto event {name}").as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every name that [`Event::name`] can give, as it stands in this very file.
+    fn names() -> Vec<&'static str> {
+        let (_, from) = include_str!("events.rs").split_once("const fn name(&self)").unwrap();
+        let (body, _) = from.split_once("fn severity").unwrap();
+        body.lines().filter_map(|line| line.split_once("=> \"")?.1.split_once('"')).map(|(name, _)| name).collect()
+    }
+
+    #[test]
+    fn the_catalog_explains_every_event_and_nothing_else() {
+        let catalog = include_str!("../../systemd/sotto.catalog");
+        let explained: Vec<&str> = catalog.lines().filter_map(|line| line.strip_prefix("-- ")).collect();
+        let said: Vec<String> = names().into_iter().map(message_id).collect();
+        for (name, id) in names().iter().zip(&said) {
+            assert!(explained.contains(&id.as_str()), "systemd/sotto.catalog does not explain {name} (-- {id})");
+        }
+        assert!(names().len() > 20 && explained.len() == said.len());
+    }
 }

@@ -6,8 +6,10 @@ mod categories;
 mod bench;
 mod charter;
 mod check;
+mod command;
 mod config;
 mod contest;
+mod doctor;
 mod egress;
 mod end;
 mod events;
@@ -18,96 +20,25 @@ mod notify;
 mod pipeline;
 mod pressure;
 mod replay;
+mod setup;
 mod siprec;
 mod status;
 mod subject;
 mod tap;
 mod timeline;
+mod top;
 mod uplink;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::Parser as _;
 
-use crate::config::Places;
+use crate::command::Arguments;
 use crate::end::End;
-
-/// Hears a contact centre's calls on the spot and says only scores, over MQTT. No sound and no word leaves.
-#[derive(Parser)]
-#[command(name = "sotto", version, after_help = "Exit status: 0 fine; 1 the answer is no, or the input was damaged; 2 usage; 78 bad configuration.")]
-struct Arguments {
-    #[command(flatten)]
-    places: Places,
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Hear: from the mirror interface into the spool. Runs until it is told to stop.
-    Tap,
-    /// Hear as the recording server of an SBC or PBX (SIPREC): it sends the calls here. Runs until it is told to stop.
-    Siprec,
-    /// Speak: from the spool to the broker. Runs until it is told to stop.
-    Uplink,
-    /// Run recordings through the same pipeline and print what would be published.
-    Replay(replay::Arguments),
-    /// Check the configuration, the charter and the models; say what will be measured of whom, and why.
-    Check(check::Arguments),
-    /// Try the charter's lists on a text.
-    #[command(subcommand)]
-    Categories(categories::Arguments),
-    /// What is measured of whom, why, who sees it and what people can do: from the charter in force.
-    Notice(notice::Arguments),
-    /// The data protection impact assessment and instructions for use, filled from the same facts.
-    Dpia(notice::Form),
-    /// Contest a score: it is withdrawn everywhere, and a person looks at it.
-    Contest(contest::Arguments),
-    /// What an agent may ask of the box: export, erase, acknowledge, object.
-    Subject(subject::Arguments),
-    /// An agent pauses, or goes on: nothing of the agent's calls is decoded meanwhile.
-    Pause(subject::Pause),
-    /// The record of what the box did: whether it holds, and what stands in it.
-    Audit(audit::Arguments),
-    /// What left this box, and what could.
-    Egress(egress::Arguments),
-    /// The broker's rules, from the charter's audiences.
-    Acl(acl::Arguments),
-    /// What another charter would change, for whom.
-    Charter(charter::Arguments),
-    /// How many calls at once this box can carry.
-    Bench(bench::Arguments),
-    /// One screen of truth: calls by outcome, what waits, how old the numbers are.
-    Status(status::Arguments),
-    /// Write the manual pages and completions, for the package.
-    #[command(hide = true)]
-    Manual(manual::Arguments),
-}
 
 fn main() -> ExitCode {
     // Usage errors leave here with exit 2.
-    let Arguments { places, command } = Arguments::parse();
-    let end = match command {
-        Command::Tap => tap::run(&places),
-        Command::Siprec => siprec::run(&places),
-        Command::Uplink => uplink::run(&places),
-        Command::Replay(arguments) => replay::run(&places, &arguments),
-        Command::Categories(arguments) => categories::run(&places, &arguments),
-        Command::Check(arguments) => check::run(&places, &arguments),
-        Command::Notice(arguments) => notice::run(&places, &arguments),
-        Command::Dpia(form) => notice::run_dpia(&places, &form),
-        Command::Contest(arguments) => contest::run(&places, &arguments),
-        Command::Subject(arguments) => subject::run(&places, &arguments),
-        Command::Pause(arguments) => subject::run_pause(&places, &arguments),
-        Command::Audit(arguments) => audit::run(&places, &arguments),
-        Command::Egress(arguments) => egress::run(&places, &arguments),
-        Command::Acl(arguments) => acl::run(&places, &arguments),
-        Command::Charter(arguments) => charter::run(&arguments),
-        Command::Bench(arguments) => bench::run(&places, &arguments),
-        Command::Status(arguments) => status::run(&places, &arguments),
-        Command::Manual(arguments) => manual::run(Arguments::command(), &arguments),
-    };
-    let (why, code) = match end {
+    let (why, code) = match Arguments::parse().run() {
         Ok(()) => return ExitCode::SUCCESS,
         Err(End::No(why)) => (why, 1),
         Err(End::BadConfiguration(why)) => (why, 78),

@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn there_is_a_page_for_each_command_and_file_and_they_read_as_text() {
         let folder = std::env::temp_dir().join(format!("sotto-pages-{}", std::process::id()));
-        write(<crate::Arguments as clap::CommandFactory>::command(), &folder).unwrap();
+        write(<crate::command::Arguments as clap::CommandFactory>::command(), &folder).unwrap();
         for name in ["man1/sotto.1", "man1/sotto-tap.1", "man1/sotto-check.1", "man5/sotto.toml.5", "man5/sotto-charter.toml.5"] {
             assert!(std::fs::read_to_string(folder.join(name)).unwrap().contains(".SH NAME"), "{name}");
         }

@@ -31,6 +31,7 @@ mod render;
 mod run;
 mod tls;
 mod topic;
+mod trial;
 mod withdrawing;
 
 pub use address::{Broker, BrokerError, Credentials};
@@ -41,3 +42,4 @@ pub use render::{Notice, has_names, parse_ack, render, render_ack, render_charte
 pub use run::{Config, Told, UplinkError, run, schema_fingerprint};
 pub use tls::{Identity, Roots, Tls, TlsError};
 pub use topic::{About, Message};
+pub use trial::{TlsFault, Trial, ends_of, try_broker};

@@ -298,7 +298,7 @@ const fn answer(reason: PubAckReason) -> Answer {
 }
 
 /// The kind of an error. Its text is not passed on: part of it is the broker's.
-fn loss(error: &ConnectionError) -> Loss {
+pub(crate) fn loss(error: &ConnectionError) -> Loss {
     match error {
         ConnectionError::Timeout(_) => Loss::Timeout,
         // rustls reports a certificate that does not hold as an error of reading.

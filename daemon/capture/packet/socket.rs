@@ -235,7 +235,7 @@ unsafe fn get<T: Copy + Default>(descriptor: &OwnedFd, level: i32, option: i32) 
     if result == 0 { Ok(value) } else { Err(io::Error::last_os_error()) }
 }
 
-fn interface_index(name: &str) -> io::Result<i32> {
+pub(super) fn interface_index(name: &str) -> io::Result<i32> {
     let name = CString::new(name).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
     // SAFETY: `name` is a string that ends in zero and outlives the call.
     match unsafe { libc::if_nametoindex(name.as_ptr()) } {
