@@ -47,4 +47,5 @@ def main():
         print(f"\n{'=' * 78}\n{', '.join(crates)}\n{'=' * 78}\n\n{text}")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -3,7 +3,7 @@
 # As root, with access to a Debian mirror. Prints each step; exit 1 at the first that is not as promised:
 #   lintian finds nothing; two builds give the same bytes; each unit's exposure is below 1.5;
 #   installing starts and enables nothing; `sotto check` is content with what is shipped; an upgrade keeps what the site changed;
-#   removal keeps configuration and scores; a purge leaves nothing but the users.
+#   setup from flags writes what it says and, again, nothing; removal keeps configuration and scores; a purge leaves nothing but the users.
 set -eu
 cd "$(dirname "$0")/.."
 [ "$(id -u)" = 0 ] || { echo "a system of its own takes root" >&2; exit 1; }
@@ -34,7 +34,8 @@ done
 echo "== lintian"
 lintian --fail-on error,warning --tag-display-limit 0 "$folder"/one/*.deb || wrong "lintian has something to say"
 echo "== exposure (systemd-analyze security)"
-for unit in systemd/*.service; do
+# sotto-mirror@ is no service: as root it moves an interface, and ends.
+for unit in systemd/sotto-*[!@].service packaging/dashboards/collector/sotto-collect.service; do
     systemd-analyze security --offline=true --threshold=15 --no-pager "$unit" >"$folder/exposure" || wrong "$unit is exposed"
     tail -1 "$folder/exposure"
 done
@@ -63,7 +64,7 @@ echo "== install"
 inside sh -c 'apt-get install -y -q --no-install-recommends /debs/*.deb' >"$folder/log" 2>&1 || { tail "$folder/log" >&2; exit 1; }
 grep '^sotto: ' "$folder/log" || wrong "nobody says what comes next"
 [ ! -s "$root/policy" ] || wrong "the installation would start $(cat "$root/policy")"
-for unit in sotto-tap sotto-uplink sotto-siprec; do
+for unit in sotto-tap sotto-uplink sotto-siprec sotto-collect; do
     [ "$(inside systemctl is-enabled "$unit" 2>/dev/null || true)" = disabled ] || wrong "$unit is enabled"
 done
 expect() {
@@ -79,7 +80,7 @@ inside id sotto-tap
 inside id sotto-uplink
 inside sotto --version
 inside sotto check
-for page in man1/sotto.1 man1/sotto-check.1 man5/sotto.toml.5 man5/sotto-charter.toml.5; do
+for page in man1/sotto.1 man1/sotto-check.1 man1/sotto-setup.1 man1/sotto-doctor.1 man1/sotto-top.1 man1/sotto-collect.1 man5/sotto.toml.5 man5/sotto-charter.toml.5; do
     [ -s "$root/usr/share/man/$page.gz" ] || [ -e "$root/etc/dpkg/dpkg.cfg.d/docker" ] || wrong "there is no $page"
 done
 # With words: the models are there and whole.
@@ -108,6 +109,21 @@ cp "$folder/words.toml" "$root/tmp/words.toml"
 inside sotto --charter /tmp/words.toml check | grep '^models' || wrong "the models are not found"
 rm "$root/tmp/words.toml"
 
+for program in sotto sotto-collect; do
+    bill=$root/usr/share/doc/$program/$program.cdx.json.gz
+    # An image without documents has none of it.
+    [ -e "$bill" ] || [ -e "$root/etc/dpkg/dpkg.cfg.d/docker" ] || wrong "there is no bill of materials of $program"
+    [ ! -e "$bill" ] || gzip -dc "$bill" | python3 -c 'import json, sys; print(len(json.load(sys.stdin)["components"]), "parts in the bill of materials")'
+done
+inside journalctl --update-catalog
+inside journalctl --list-catalog 2>/dev/null | grep sotto: | head -3
+
+echo "== setup from flags, and doctor"
+inside sotto setup --non-interactive --site harbor --node rec-1 --interface lo --together --broker mqtt://localhost:1883 \
+    --agents 'sip:1???@*=billing' --listen 1 || [ $? = 1 ] || wrong "setup failed"
+inside sotto setup --non-interactive --interface lo --together --listen 0 --dry-run | grep -c unchanged | grep -qx 2 || wrong "the same setup again would change something"
+[ -e "$root/etc/systemd/system/sotto-uplink.service.d/50-sotto-setup.conf" ] || wrong "the uplink may reach anybody"
+
 echo "== upgrade"
 sed -i 's/^node = .*/node = "changed-here"/' "$root/etc/sotto/sotto.toml"
 inside sh -c 'echo score >/var/lib/sotto/spool.db'
@@ -116,13 +132,13 @@ grep -q changed-here "$root/etc/sotto/sotto.toml" || wrong "the site's change is
 ! grep '^sotto: ' "$folder/log" || wrong "an upgrade tells what an installation should"
 
 echo "== remove"
-inside apt-get remove -y -q sotto sotto-models-en >"$folder/log" 2>&1 || { tail "$folder/log" >&2; exit 1; }
+inside apt-get remove -y -q sotto sotto-collect sotto-models-en sotto-models-multi >"$folder/log" 2>&1 || { tail "$folder/log" >&2; exit 1; }
 [ ! -e "$root/usr/bin/sotto" ] || wrong "the program is still there"
 grep -q changed-here "$root/etc/sotto/sotto.toml" || wrong "the configuration is gone"
 [ "$(inside cat /var/lib/sotto/spool.db)" = score ] || wrong "the scores are gone"
 
 echo "== purge"
-inside apt-get purge -y -q sotto sotto-models-en >"$folder/log" 2>&1 || { tail "$folder/log" >&2; exit 1; }
+inside apt-get purge -y -q sotto sotto-collect sotto-models-en sotto-models-multi >"$folder/log" 2>&1 || { tail "$folder/log" >&2; exit 1; }
 listed >"$folder/after"
 left=$(comm -13 "$folder/before" "$folder/after")
 echo "files left: ${left:-none}"

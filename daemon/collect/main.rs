@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 use sotto_collect::{Config, Event, run};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -15,10 +15,22 @@ struct Arguments {
     /// The configuration.
     #[arg(long, value_name = "FILE", default_value = "/etc/sotto/collect.toml")]
     config: PathBuf,
+    /// Write the manual page, for the package.
+    #[arg(long, hide = true, value_name = "DIR")]
+    manual: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
-    let Arguments { config } = Arguments::parse();
+    let Arguments { config, manual } = Arguments::parse();
+    if let Some(folder) = manual {
+        return match clap_mangen::generate_to(Arguments::command(), folder) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("sotto-collect: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
     let config = match Config::load(&config, credentials.as_deref()) {
         Ok(config) => config,
