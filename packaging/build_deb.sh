@@ -83,8 +83,9 @@ models en "models with which sotto hears English telephone speech" " Who speaks 
  of them must be blanked (Rampart), what a sentence means (MiniLM) and how it
  feels, quantized for a processor without a graphics card. Nothing is fetched,
  at installation or ever."
-models multi "models with which sotto hears telephone speech in 99 languages" " Who speaks when (Silero VAD 6), which words are said (Whisper base) and which
- of them must be blanked (Rampart), quantized for a processor without a
- graphics card. Sentences' meaning and feeling are not in it: they are of
- English alone. Nothing is fetched, at installation or ever."
+models multi "models with which sotto hears telephone speech in 99 languages" " Who speaks when (Silero VAD 6), which words are said (Whisper base), which
+ of them must be blanked (Rampart), what a sentence means (MiniLM) and how it
+ feels, quantized for a processor without a graphics card. Numbers are made of
+ words in those languages alone in which they are blanked. Nothing is fetched,
+ at installation or ever."
 ls -l "$out"/*.deb

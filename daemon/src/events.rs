@@ -89,6 +89,7 @@ impl Event<'_> {
                 Uplink::ClockJumped { .. } => "uplink_clock_jumped",
                 Uplink::DiskFull => "uplink_disk_full",
                 Uplink::LossTold { .. } => "uplink_loss_told",
+                Uplink::AnotherBox => "uplink_another_box",
                 Uplink::Stopped { .. } => "uplink_stopped",
             },
         }
