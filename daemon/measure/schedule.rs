@@ -8,7 +8,9 @@
 //! fraction of the time. A turn may wait a little for company where the workers are busy anyway. Two turns of one leg are never with two workers,
 //! so that a leg's words come back in the order in which they were said.
 //!
-//! Where there is not enough time, work is left out step by step ([`Level`]), in an order that never changes: see [`ladder`].
+//! Where there is not enough time, work is left out step by step ([`Level`]), in an order that never changes: see [`ladder`]. A score needs nearly all of
+//! a leg's words, so what is left out is left out by whole calls: of agents' words, the first to go, those of so many calls go on being heard as
+//! there is time for.
 
 mod ladder;
 mod rate;
@@ -134,6 +136,10 @@ pub struct Scheduler {
     /// When the batches began that workers are at.
     working: Vec<Duration>,
     ladder: Ladder,
+    /// At [`Level::NoAgentWords`], agents' words are heard all the same in so many of [`SAMPLED`] calls.
+    spared: u64,
+    /// Since when there has not been enough time for that.
+    spared_in_vain: Option<Duration>,
     /// Seconds of sound that came to be recognised, by [`Class`].
     offered: [Rate; 3],
     /// Seconds of sound that were recognised, and the seconds that it took one worker.
@@ -194,6 +200,8 @@ impl Scheduler {
             legs_out: Vec::new(),
             working: Vec::new(),
             ladder: Ladder::default(),
+            spared: 0,
+            spared_in_vain: None,
             offered: Default::default(),
             recognised: Rate::default(),
             worked: Rate::default(),
@@ -212,7 +220,7 @@ impl Scheduler {
     pub fn submit(&mut self, job: Job, now: Duration) -> Option<Answer> {
         let class = Class::of(&job);
         self.offered[class as usize].add(f64::from(job.seconds()), now);
-        if !class.is_heard_at(self.ladder.level()) {
+        if !self.is_heard(&job, self.ladder.level()) {
             return Some(job.shed());
         }
         let mut left_out = None;
@@ -310,11 +318,14 @@ impl Scheduler {
             is_recognising: oldest >= LATE || is_filling,
             is_calm: load.is_light() && oldest < LATE / 4 && !is_filling && would_fit && !self.working.iter().any(|since| now.saturating_sub(*since) > STANDS_STILL),
         };
-        let to = self.ladder.look(now, strain)?;
+        let is_sparing = self.spares_for_now(strain, now);
+        let to = self.ladder.look(now, Strain { is_recognising: strain.is_recognising && !is_sparing, ..strain })?;
+        let is_first_step = (from, to) == (Level::All, Level::NoAgentWords);
+        self.spared = if is_first_step && !load.is_heavy() { self.would_be_spared(now) } else { 0 };
         let mut shed = Vec::new();
         if to > from {
             for Waiting { job, since } in std::mem::take(&mut self.queue) {
-                if Class::of(&job).is_heard_at(to) {
+                if self.is_heard(&job, to) {
                     self.queue.push_back(Waiting { job, since });
                 } else {
                     self.queued_seconds -= job.seconds();
@@ -336,6 +347,32 @@ impl Scheduler {
     pub fn standing(&self, now: Duration) -> Standing {
         let [wait_p50, wait_p95] = self.waits.quantiles([0.5, 0.95], now);
         Standing { level: self.ladder.level(), entered: self.ladder.entered(), waiting: self.queue.len(), wait_p50, wait_p95 }
+    }
+
+    fn is_heard(&self, job: &Job, level: Level) -> bool {
+        let class = Class::of(job);
+        let is_spared = class == Class::Agent && level == Level::NoAgentWords && job.turn.call.0 % SAMPLED < self.spared;
+        class.is_heard_at(level) || is_spared
+    }
+
+    /// Whether strain is not yet a matter for the ladder: agents' words that are still heard go first.
+    fn spares_for_now(&mut self, strain: Strain, now: Duration) -> bool {
+        if self.spared == 0 || !(strain.is_hearing || strain.is_recognising) {
+            self.spared_in_vain = None;
+            return false;
+        }
+        let since = *self.spared_in_vain.get_or_insert(now);
+        if now.saturating_sub(since) >= LATE {
+            self.spared = 0;
+        }
+        true
+    }
+
+    /// In how many of [`SAMPLED`] calls there is time for agents' words too.
+    fn would_be_spared(&self, now: Duration) -> u64 {
+        let [all, without] = [Level::All, Level::NoAgentWords].map(|level| self.utilisation(level, now));
+        let fits = |spared: &u64| without + (all - without) * *spared as f64 / SAMPLED as f64 <= PROMISED;
+        (1..SAMPLED).rev().find(fits).unwrap_or(0)
     }
 
     /// What one worker needs for a second of sound, seconds; known once something was recognised.

@@ -10,16 +10,21 @@ const FORGETS: f64 = 30.0;
 pub(super) struct Rate {
     sum: f64,
     at: Duration,
+    /// When the first amount came: before that, nothing was looked at.
+    began: Option<Duration>,
 }
 
 impl Rate {
     pub(super) fn add(&mut self, amount: f64, now: Duration) {
+        self.began.get_or_insert(now);
         self.sum = self.left(now) + amount;
         self.at = self.at.max(now);
     }
 
     pub(super) fn per_second(&self, now: Duration) -> f64 {
-        self.left(now) / FORGETS
+        // In the first half minute there is less to forget; in the first second there is too little to tell.
+        let looked_at = self.began.map_or(FORGETS, |began| now.saturating_sub(began).as_secs_f64().max(1.0));
+        self.left(now) / (FORGETS * (1.0 - (-looked_at / FORGETS).exp()))
     }
 
     fn left(&self, now: Duration) -> f64 {
@@ -97,6 +102,9 @@ mod tests {
             rate.add(5.0, seconds(second));
         }
         assert!((rate.per_second(seconds(299)) - 5.0).abs() < 0.2);
+        let mut young = Rate::default();
+        (0..10).for_each(|second| young.add(5.0, seconds(second)));
+        assert!((young.per_second(seconds(10)) - 5.0).abs() < 0.3, "{}", young.per_second(seconds(10)));
         assert!(rate.per_second(seconds(420)) < 0.1);
     }
 

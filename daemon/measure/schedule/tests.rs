@@ -161,6 +161,23 @@ fn at_twice_the_load_agents_words_go_first_and_the_rest_keeps_up() {
 }
 
 #[test]
+fn a_little_too_much_costs_the_agents_words_of_some_calls_and_not_of_all() {
+    let mut site = Site::new(2, COST);
+    site.run(300, 125);
+    assert_eq!(site.levels(), [Level::NoAgentWords]);
+    assert!((1..SAMPLED).contains(&site.scheduler.spared), "{}", site.scheduler.spared);
+    let (shed, submitted) = (site.shed, site.submitted);
+    site.run(100, 125);
+    let share = (site.shed - shed) as f64 / (site.submitted - submitted) as f64;
+    // Half of all turns are agents'.
+    assert!(share < 0.4, "{share}");
+    assert!(site.scheduler.standing(site.now).wait_p95.unwrap() < ms(2_000), "{:?}", site.scheduler.standing(site.now));
+    // It becomes more: the agents' words that were spared go before any customer's.
+    site.run(100, 190);
+    assert_eq!((site.levels(), site.scheduler.spared), (vec![Level::NoAgentWords], 0));
+}
+
+#[test]
 fn a_recogniser_that_stands_still_costs_words_and_no_more() {
     let mut site = Site::new(2, 1_000.0);
     site.run(120, 220);
