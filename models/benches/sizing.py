@@ -3,7 +3,7 @@
     sizing.py TINY_MS BASE_MS [TURN_SECONDS]
 
 TINY_MS and BASE_MS are milliseconds of one core for a second of speech, measured (asr_vs_peers.sh); the turn is 4 s unless said. A product of
-whole numbers counts as two operations, as in the table of the kernels. Printed as the table in models/README.md.
+whole numbers counts as two operations, as in the table of the kernels. Printed as the table of models/cards/whisper-tiny-en.md.
 """
 
 import sys
@@ -17,6 +17,7 @@ MODELS = {
     "medium.en": (1024, 24, 24, 80, 51864),
     "distil-large-v3": (1280, 32, 2, 128, 51866),
     "large-v3-turbo": (1280, 32, 4, 128, 51866),
+    "large-v3": (1280, 32, 32, 128, 51866),
 }
 # Positions of 20 ms; the second of silence and the sound around a turn that are encoded with it; tokens a second, and those that frame a turn.
 POSITIONS, AROUND, TOKENS, FRAME = 50, 1.0 + 0.48, 3.6, 5
@@ -45,7 +46,7 @@ def main():
     measured = {"tiny.en": float(sys.argv[1]), "base": float(sys.argv[2])}
     seconds = float(sys.argv[3]) if len(sys.argv) > 3 else 4.0
     totals = {name: sum(operations(shape, seconds)) / seconds for name, shape in MODELS.items()}
-    # The larger the matrices, the nearer to the processor's peak: by base's rate, a larger one is rather cheaper than said.
+    # Base's rate for all that are larger: their matrices are nearer to the processor's peak, their weights further from its caches.
     rate = {name: totals[name] / measured[name] for name in measured}
     print("| model | Q8_0, MB | operations a second of speech, 10^9 | encoder | ms of a core a second of speech | calls on 2 cores |")
     print("|---|---|---|---|---|---|")
