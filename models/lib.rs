@@ -13,6 +13,8 @@ pub mod pack;
 pub mod pii;
 pub mod resample;
 pub mod sentiment;
+pub mod store;
+pub mod trial;
 pub mod vad;
 pub mod whisper;
 

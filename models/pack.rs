@@ -60,6 +60,28 @@ pub struct ManifestFile {
     pub source: String,
 }
 
+/// A pack's version: up to three numbers, the first of which weighs most. What is older is never installed over what is newer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version([u32; 3]);
+
+impl Version {
+    /// From `1`, `1.2` or `1.2.3`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut numbers = [0; 3];
+        for (index, part) in text.split('.').enumerate() {
+            *numbers.get_mut(index)? = part.parse().ok()?;
+        }
+        Some(Self(numbers))
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [major, minor, patch] = self.0;
+        write!(f, "{major}.{minor}.{patch}")
+    }
+}
+
 /// A pack whose every byte matches its manifest.
 pub struct Pack {
     directory: PathBuf,
@@ -116,6 +138,12 @@ impl Pack {
     pub fn digest_of(directory: &Path) -> Result<[u8; 32], PackError> {
         let (_, bytes) = manifest_of(directory)?;
         Ok(Sha256::digest(&bytes).into())
+    }
+
+    /// The version of the pack in a folder, without the models themselves; `None` where there is none, or none that can be read.
+    pub fn version_of(directory: &Path) -> Option<Version> {
+        let (_, bytes) = manifest_of(directory).ok()?;
+        Version::parse(&toml::from_str::<Manifest>(std::str::from_utf8(&bytes).ok()?).ok()?.version)
     }
 
     /// SHA-256 of the manifest, and so, through the hashes in it, of the whole pack.

@@ -62,6 +62,38 @@ impl std::str::FromStr for Key {
     }
 }
 
+/// Why a signature does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignatureError {
+    /// It is no signature of minisign.
+    Unreadable,
+    /// It is one of something else, or by another key.
+    Wrong,
+}
+
+impl fmt::Display for SignatureError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Unreadable => "no signature of minisign",
+            Self::Wrong => "a signature of something else, or by another key",
+        })
+    }
+}
+
+impl std::error::Error for SignatureError {}
+
+impl Key {
+    /// Whether `signature`, the content of a signature's file, is this key's under `text`. Signatures of the old form (no prehash) are refused:
+    /// minisign has not made them since 2019.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn verify(&self, text: &[u8], signature: &str) -> Result<(), SignatureError> {
+        let signature = Signature::decode(signature).map_err(|_| SignatureError::Unreadable)?;
+        self.0.verify(text, &signature, false).map_err(|_| SignatureError::Wrong)
+    }
+}
+
 /// Why a charter does not count as signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unsigned {
@@ -105,9 +137,10 @@ impl Keys {
         for ((signer, key), signature) in Signer::BOTH.into_iter().zip(keys).zip(signatures) {
             let key = key.as_ref().ok_or(Unsigned::NoKey(signer))?;
             let signature = signature.ok_or(Unsigned::Absent(signer))?;
-            let signature = Signature::decode(signature).map_err(|_| Unsigned::Unreadable(signer))?;
-            // Signatures of the old form (no prehash) are refused: minisign has not made them since 2019.
-            key.0.verify(text, &signature, false).map_err(|_| Unsigned::Wrong(signer))?;
+            key.verify(text, signature).map_err(|error| match error {
+                SignatureError::Unreadable => Unsigned::Unreadable(signer),
+                SignatureError::Wrong => Unsigned::Wrong(signer),
+            })?;
         }
         Ok(())
     }

@@ -177,7 +177,12 @@ impl Calls {
         self.is_deaf = is_deaf;
     }
 
+    /// Calls that run go on with the keys that they began with.
     pub(crate) fn listen_for(&mut self, keys: Keys) {
+        let before = self.listened.take().unwrap_or_else(|| Keys::new("", "", ""));
+        for call in self.slots.iter_mut().filter_map(Option::as_deref_mut) {
+            call.keys.get_or_insert_with(|| Box::new(before.clone()));
+        }
         self.listened = Some(keys).filter(|keys| !keys.is_empty());
     }
 
@@ -195,10 +200,13 @@ impl Calls {
 
     /// A key of a call was pressed, or a packet of it came; what it completes becomes an event.
     fn pressed(&mut self, slot: usize, at: Wall, side: Side, press: impl FnOnce(&mut Keys) -> Option<Pressed>) {
-        let Some(listened) = &self.listened else { return };
         let Some(state) = self.slots.get_mut(slot).and_then(Option::as_deref_mut) else { return };
         let call = state.id;
-        let Some(pressed) = press(state.keys.get_or_insert_with(|| Box::new(listened.clone()))) else { return };
+        if state.keys.is_none() {
+            let Some(listened) = &self.listened else { return };
+            state.keys = Some(Box::new(listened.clone()));
+        }
+        let Some(pressed) = state.keys.as_deref_mut().and_then(press) else { return };
         self.event(slot, match pressed {
             Pressed::Objection => CallEvent::Objected { call, at, said: Said::Key },
             Pressed::Pause => CallEvent::Paused { call, at, said: Said::Key },

@@ -196,6 +196,14 @@ impl Dialogs {
         self
     }
 
+    /// Another charter and site are in force: their keys for calls that begin from now on, their agents and their header for whatever is said
+    /// from now on.
+    pub fn renew(&mut self, keys: Keys, is_agent: IsAgent, header: ConsentHeader) {
+        self.calls.listen_for(keys);
+        self.calls.tell_agents_by(is_agent);
+        self.calls.look_for(header);
+    }
+
     /// From now on packets of sound are counted and not looked at, or are again: for a box that cannot keep up. Calls begin and end as before,
     /// and none ends for want of sound that nobody listened to.
     pub const fn be_deaf(&mut self, is_deaf: bool) {

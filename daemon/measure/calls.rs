@@ -12,13 +12,13 @@ use sotto_private::{
     Audio, CATEGORIES, Call, CallEvent, Consent, EndCause, Findings, Label, Level, Origin, Party, Private, Reason, Said, Side, StreamFacts, Turn, Wall,
 };
 
-use crate::categories::Lists;
 use crate::decode::Refused;
 use crate::evaluate::{Heard, sides, unlabelled};
 use crate::hearing::{Hearing, Speech};
 use crate::leg::{Leg, Listening};
 use crate::quality;
 use crate::read::Wanted;
+use crate::terms::{Edition, Terms};
 use crate::words::{Answer, Job};
 
 mod consent;
@@ -71,15 +71,15 @@ pub enum Output {
 
 /// Measures calls.
 pub struct Measure {
-    charter: Arc<Charter>,
-    site: Arc<Site>,
+    /// What calls that begin now are measured by.
+    terms: Arc<Terms>,
     register: Arc<Register>,
     /// Draws the spot checks.
     seed: u64,
     /// The site's language is one in which blanking is verified, or is found call by call.
     can_blank: bool,
     vad: Option<Arc<Vad>>,
-    lists: Lists,
+    depth: Depth,
     calls: HashMap<Call, State, BuildHasherDefault<ByNumber>>,
     outputs: VecDeque<Output>,
     counters: Counters,
@@ -97,13 +97,12 @@ impl Measure {
     #[must_use]
     pub fn new(charter: Arc<Charter>, site: Arc<Site>, vad: Option<Vad>, depth: Depth) -> Self {
         Self {
-            lists: Lists::new(&charter.categories),
-            charter,
-            site,
+            terms: Arc::new(Terms::new(Edition::default(), charter, site)),
             register: Arc::new(Register::default()),
             seed: 0,
             can_blank: true,
             vad: vad.filter(|_| depth == Depth::Full).map(Arc::new),
+            depth,
             calls: HashMap::default(),
             outputs: VecDeque::new(),
             counters: Counters::default(),
@@ -121,6 +120,24 @@ impl Measure {
         for state in self.calls.values_mut() {
             state.shed_to(level, at);
         }
+    }
+
+    /// Another charter or site is in force: for calls that begin from now on. Those that run keep to the terms that they began under; the
+    /// register is to follow. Without a detector of its own, the one that is there goes on.
+    pub fn renew(&mut self, charter: Arc<Charter>, site: Arc<Site>, vad: Option<Vad>) -> Edition {
+        if self.depth == Depth::Full && vad.is_some() {
+            self.vad = vad.map(Arc::new);
+        }
+        let register = Arc::clone(&self.register);
+        self.calls.values_mut().for_each(|state| state.remember_acknowledgement(&register));
+        self.terms = Arc::new(Terms::new(self.terms.edition.next(), charter, site));
+        self.terms.edition
+    }
+
+    /// The oldest terms that a call still keeps to.
+    #[must_use]
+    pub fn oldest(&self) -> Edition {
+        self.calls.values().map(|state| state.terms.edition).min().unwrap_or(self.terms.edition)
     }
 
     /// Draws the spot checks by `seed`, which nobody can guess.
@@ -141,8 +158,9 @@ impl Measure {
         match event {
             CallEvent::Offered { call, at, calling, called, origin, continues } => {
                 self.outputs.push_back(Output::Opened(call, at));
-                let is_drawn = self.charter.is_drawn(consent::lot(self.seed, call));
-                self.calls.insert(call, State::new(at, calling, called, origin, continues, today, is_drawn));
+                let is_drawn = self.terms.charter.is_drawn(consent::lot(self.seed, call));
+                let terms = Arc::clone(&self.terms);
+                self.calls.insert(call, State::new(terms, at, (calling, called), origin, continues, today, is_drawn));
             }
             CallEvent::Ringing { call, at } => self.with(call, |state, _| {
                 state.ringing.get_or_insert(at);
@@ -255,7 +273,7 @@ impl Measure {
             state.turns_out = state.turns_out.saturating_sub(1);
             if let Some(hearing) = &mut state.hearing {
                 match &words {
-                    Some((words, reading)) => hearing.hear(words, reading, &self.lists),
+                    Some((words, reading)) => hearing.hear(words, reading, &state.terms.lists),
                     None => hearing.speech[side.index()].turns_shed += 1,
                 }
             }
@@ -300,7 +318,8 @@ impl Measure {
 
     fn with(&mut self, call: Call, change: impl FnOnce(&mut State, &TermsInForce<'_>)) {
         if let Some(state) = self.calls.get_mut(&call) {
-            change(state, &TermsInForce { charter: &self.charter, site: &self.site, register: &self.register, can_blank: self.can_blank });
+            let own = Arc::clone(&state.terms);
+            change(state, &TermsInForce { charter: &own.charter, site: &own.site, register: &self.register, can_blank: self.can_blank });
         }
     }
 
@@ -318,16 +337,18 @@ impl Measure {
         if let Some(state) = self.calls.get_mut(&call) {
             state.turns_out += turns.len();
             self.counters.turns += turns.len() as u64;
-            let wanted = Side::BOTH.map(|side| state.wanted(side, &self.charter));
+            let wanted = Side::BOTH.map(|side| state.wanted(side));
             let customer = (state.label != Label::Unlabelled).then(|| sides(state.label)[1]);
-            self.outputs.extend(turns.into_iter().map(|turn| Output::Turn(Job { is_customer: customer == Some(turn.side), wanted: wanted[turn.side.index()], turn })));
+            let edition = state.terms.edition;
+            let job = |turn: Turn| Job { is_customer: customer == Some(turn.side), wanted: wanted[turn.side.index()], edition, turn };
+            self.outputs.extend(turns.into_iter().map(|turn| Output::Turn(job(turn))));
         }
     }
 
     fn finish_if_done(&mut self, call: Call) {
         let is_done = self.calls.get(&call).is_some_and(|state| state.ended.is_some() && state.turns_out == 0);
         if let Some(state) = is_done.then(|| self.calls.remove(&call)).flatten()
-            && let Some(findings) = state.findings(call, &self.charter, &self.register, &self.lists)
+            && let Some(findings) = state.findings(call, &self.register)
         {
             self.outputs.push_back(Output::Findings(Box::new(findings)));
         }
@@ -363,6 +384,10 @@ struct TermsInForce<'a> {
 
 /// One call.
 struct State {
+    /// Those that were in force when it began.
+    terms: Arc<Terms>,
+    /// The agent had acknowledged them when others took their place.
+    had_acknowledged: bool,
     offered: Wall,
     ringing: Option<Wall>,
     origin: Origin,
@@ -399,8 +424,10 @@ struct State {
 const MOST_HOLDS: usize = 1_000;
 
 impl State {
-    fn new(offered: Wall, calling: Party, called: Party, origin: Origin, continues: Option<Call>, today: Date, is_drawn: bool) -> Self {
+    fn new(terms: Arc<Terms>, offered: Wall, (calling, called): (Party, Party), origin: Origin, continues: Option<Call>, today: Date, is_drawn: bool) -> Self {
         Self {
+            terms,
+            had_acknowledged: false,
             offered,
             ringing: None,
             origin,
@@ -432,8 +459,8 @@ impl State {
 
     /// What is read of a side's words: the customer's feelings and nobody else's, and of a call in one channel nothing, since it might
     /// be the agent's.
-    fn wanted(&self, side: Side, charter: &Charter) -> Wanted {
-        let wants = |group: Group| !self.is_mixed && charter.is_active(group, self.today);
+    fn wanted(&self, side: Side) -> Wanted {
+        let wants = |group: Group| !self.is_mixed && self.terms.charter.is_active(group, self.today);
         let is_customer = self.label != Label::Unlabelled && sides(self.label)[1] == side;
         Wanted { sentiment: is_customer && wants(Group::SentimentCustomer), resolution: wants(Group::Resolution), topics: wants(Group::Keywords) }
     }
@@ -496,8 +523,10 @@ impl State {
         self.ended = Some((at, cause, streams));
     }
 
-    fn findings(mut self, call: Call, charter: &Charter, register: &Register, lists: &Lists) -> Option<Findings> {
+    fn findings(mut self, call: Call, register: &Register) -> Option<Findings> {
         let (ended, cause, streams) = self.ended?;
+        let terms = Arc::clone(&self.terms);
+        let charter = &terms.charter;
         let hold_micros = self.holds.iter().map(|(from, to)| to.since(*from)).sum();
         let sides = sides(self.label);
         let facts = sides.map(|side| streams[side.index()].as_ref());
@@ -574,7 +603,7 @@ impl State {
         findings.talk = group(Group::TalkBalance).map(|blocked| call.talk_balance(sides, self.label, blocked));
         findings.interruptions = group(Group::Interruptions).map(|blocked| call.interruptions(sides, self.label, blocked));
         findings.silence = group(Group::Silence).map(|blocked| call.silence(blocked));
-        findings.keywords = group(Group::Keywords).map(|blocked| call.keywords(lists, self.label, blocked));
+        findings.keywords = group(Group::Keywords).map(|blocked| call.keywords(&terms.lists, self.label, blocked));
         findings.sentiment = group(Group::SentimentCustomer).map(|blocked| call.sentiment(sides[1], self.label, blocked));
         findings.resolution = group(Group::Resolution).map(|blocked| call.resolution(blocked));
         findings.sensitive = group(Group::Sensitive).map(|blocked| call.sensitive(blocked));

@@ -28,7 +28,7 @@ pub struct Readers {
 
 /// What is read by what was meant.
 struct Meanings {
-    embedder: Embedder,
+    embedder: Arc<Embedder>,
     endings: Option<Endings>,
     topics: Option<Topics>,
 }
@@ -62,15 +62,30 @@ impl Readers {
     /// # Errors
     /// The pack has no such model, or it cannot be read.
     pub fn load(pack: &Pack, charter: Option<&Charter>) -> Result<Self, PackError> {
-        let Some(charter) = charter else { return Ok(Self { finder: Arc::new(pack.pii()?), sentiment: None, meaning: None }) };
-        let sentiment = charter.names(Group::SentimentCustomer).then(|| pack.sentiment()).transpose()?;
+        let finder = Arc::new(pack.pii()?);
+        let none = Self { finder, sentiment: None, meaning: None };
+        charter.map_or_else(|| Ok(none.clone()), |charter| none.renewed(pack, charter))
+    }
+
+    /// For another charter: the models of this one that are still needed, and of the same pack what is missing.
+    ///
+    /// # Errors
+    /// As with [`Readers::load`].
+    pub fn renewed(&self, pack: &Pack, charter: &Charter) -> Result<Self, PackError> {
+        let sentiment = match &self.sentiment {
+            _ if !charter.names(Group::SentimentCustomer) => None,
+            Some(known) => Some(Arc::clone(known)),
+            None => Some(Arc::new(pack.sentiment()?)),
+        };
         let meaning = if charter.names(Group::Resolution) || charter.needs_meanings() {
-            let meanings = Meanings::new(pack.embedder()?, charter);
+            let known = self.meaning.as_deref().map(|meaning| Arc::clone(&meaning.embedder));
+            let embedder = known.map_or_else(|| pack.embedder().map(Arc::new), Ok)?;
+            let meanings = Meanings::new(embedder, charter);
             Some(Arc::new(meanings.map_err(|error| PackError::Model { file: "embed.gguf".into(), error })?))
         } else {
             None
         };
-        Ok(Self { finder: Arc::new(pack.pii()?), sentiment: sentiment.map(Arc::new), meaning })
+        Ok(Self { finder: Arc::clone(&self.finder), sentiment, meaning })
     }
 
     /// Blanks a turn's words, and reads what is left of them.
@@ -105,7 +120,7 @@ impl Readers {
 }
 
 impl Meanings {
-    fn new(embedder: Embedder, charter: &Charter) -> Result<Self, ModelError> {
+    fn new(embedder: Arc<Embedder>, charter: &Charter) -> Result<Self, ModelError> {
         let endings = charter.names(Group::Resolution).then(|| Endings::new(&embedder)).transpose()?;
         let topics = charter.needs_meanings().then(|| Topics::new(charter, &embedder)).transpose()?;
         Ok(Self { embedder, endings, topics })

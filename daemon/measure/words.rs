@@ -9,6 +9,7 @@ use sotto_private::{Call, Private, Side, Turn, Wall, Word, Words};
 
 use crate::language::{Languages, Witness, is_verified};
 use crate::read::{Readers, Reading, Wanted};
+use crate::terms::Edition;
 
 /// A turn on its way to a recogniser. Opaque: whoever carries it cannot look into it.
 pub struct Job {
@@ -17,6 +18,8 @@ pub struct Job {
     pub(crate) is_customer: bool,
     /// What is to be read of its words.
     pub(crate) wanted: Wanted,
+    /// The terms that its call keeps to.
+    pub(crate) edition: Edition,
 }
 
 /// What came of a [`Job`]. Opaque too.
@@ -42,6 +45,12 @@ impl Job {
     /// Whose speech it is.
     pub(crate) const fn leg(&self) -> (Call, Side) {
         (self.turn.call, self.turn.side)
+    }
+
+    /// The terms that its call keeps to.
+    #[must_use]
+    pub const fn edition(&self) -> Edition {
+        self.edition
     }
 
     /// How long it is, seconds.
@@ -87,16 +96,18 @@ pub struct Recogniser {
     site: Option<whisper::Language>,
     /// Of all that recognise: whose turn a leg's next one is, is chance.
     languages: Arc<Mutex<Languages<whisper::Language>>>,
-    readers: Readers,
+    /// What is read of the words, by the terms that calls keep to; of all clones.
+    readers: Arc<Mutex<Vec<(Edition, Readers)>>>,
 }
 
 impl Recogniser {
-    /// With loaded models.
+    /// With loaded models, for calls under the first terms.
     ///
     /// # Panics
     /// Never: a factor of two is within the upsampler's range.
     #[must_use]
     pub fn new(whisper: Whisper, readers: Readers) -> Self {
+        let readers = Arc::new(Mutex::new(vec![(Edition::default(), readers)]));
         Self { whisper, upsampler: Upsampler::new(2).expect("two is within the range"), site: None, languages: Arc::default(), readers }
     }
 
@@ -105,6 +116,28 @@ impl Recogniser {
     #[must_use]
     pub fn speaking(self, code: &str) -> Self {
         Self { site: self.whisper.language(code), ..self }
+    }
+
+    /// Reads the words of calls under other terms with `readers`; in all clones.
+    pub fn agree(&self, edition: Edition, readers: Readers) {
+        let mut all = self.all_readers();
+        all.retain(|(known, _)| *known != edition);
+        all.push((edition, readers));
+    }
+
+    /// No call keeps to terms older than `oldest` any more.
+    pub fn forget(&self, oldest: Edition) {
+        self.all_readers().retain(|(known, _)| *known >= oldest);
+    }
+
+    /// What reads under the newest terms.
+    #[must_use]
+    pub fn readers(&self) -> Option<Readers> {
+        self.all_readers().last().map(|(_, readers)| readers.clone())
+    }
+
+    fn all_readers(&self) -> MutexGuard<'_, Vec<(Edition, Readers)>> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The words of turns, in their order, each as if it were alone: together they cost less. Their sound is wiped.
@@ -149,7 +182,9 @@ impl Recogniser {
             }
             let mut words = words_of(&job.turn, &heard);
             drop(heard);
-            let reading = self.readers.read(&job.turn, job.wanted, &mut words.words)?;
+            let readers = self.all_readers().iter().find(|(edition, _)| *edition == job.edition).map(|(_, readers)| readers.clone());
+            let readers = readers.ok_or(ModelError::Input("a turn under terms that no reader knows"))?;
+            let reading = readers.read(&job.turn, job.wanted, &mut words.words)?;
             Ok((words, Reading { witness, ..reading }))
         };
         jobs.iter().zip(heard).map(read).collect()

@@ -2,7 +2,7 @@
 
 use crate::config::Places;
 use crate::end::End;
-use crate::{acl, audit, bench, categories, charter, check, contest, doctor, egress, manual, notice, replay, setup, siprec, status, subject, tap, top, uplink};
+use crate::{acl, audit, bench, categories, charter, check, contest, doctor, egress, manual, models, notice, replay, setup, siprec, status, subject, tap, top, uplink};
 
 /// Hears a contact centre's calls on the spot and says only scores, over MQTT. No sound and no word leaves.
 #[derive(clap::Parser)]
@@ -47,6 +47,9 @@ enum Command {
     Acl(acl::Arguments),
     /// What another charter would change, for whom.
     Charter(charter::Arguments),
+    /// Model packs: which are here, whether they are whole, and how another one comes in.
+    #[command(subcommand)]
+    Models(models::Arguments),
     /// How many calls at once this box can carry.
     Bench(bench::Arguments),
     /// One screen of truth: calls by outcome, what waits, how old the numbers are.
@@ -85,6 +88,7 @@ impl Arguments {
             Command::Egress(arguments) => egress::run(&places, &arguments),
             Command::Acl(arguments) => acl::run(&places, &arguments),
             Command::Charter(arguments) => charter::run(&arguments),
+            Command::Models(arguments) => models::run(&places, &arguments),
             Command::Bench(arguments) => bench::run(&places, &arguments),
             Command::Status(arguments) => status::run(&places, &arguments),
             Command::Top(arguments) => top::run(&places, &arguments),

@@ -11,6 +11,8 @@ use serde::Deserialize;
 use sotto_capture::{Channels, Network, Transport, Trust, Tunnel};
 use sotto_charter::approval::{self, Signer};
 use sotto_charter::{Charter, Site};
+use sotto_models::Pack;
+use sotto_models::store::Store;
 
 /// The flags that come before every sub-command.
 #[derive(clap::Args, Clone, Debug)]
@@ -24,9 +26,12 @@ pub(crate) struct Places {
     /// Where scores wait.
     #[arg(long, value_name = "FILE", default_value = "/var/lib/sotto/spool.db")]
     pub(crate) spool: PathBuf,
-    /// The folder of model packs. Default: target/models in a checkout, else /usr/share/sotto/models.
+    /// The folder of model packs. Default: target/models in a checkout, else what `sotto models install` installed, else /usr/share/sotto/models.
     #[arg(long, value_name = "DIR")]
     pub(crate) models: Option<PathBuf>,
+    /// Where installed model packs are kept. Default: /var/lib/sotto/models.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
 }
 
 /// sotto.toml with all of conf.d laid over it.
@@ -46,6 +51,8 @@ pub(crate) struct Config {
     pub(crate) pack: String,
     /// What is spoken at the site (ISO 639-1); `None` where it is found call by call.
     pub(crate) language: Option<String>,
+    /// Whose packs may be installed.
+    pub(crate) signers: Vec<approval::Key>,
     pub(crate) uplink: Option<Uplink>,
     /// Whose signatures the charter needs; `None` where the site asks for none.
     pub(crate) approval: Option<approval::Keys>,
@@ -54,7 +61,7 @@ pub(crate) struct Config {
 }
 
 /// `[siprec]`, read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Siprec {
     /// Where signalling is awaited.
     pub(crate) listen: Vec<(Transport, SocketAddr)>,
@@ -67,7 +74,7 @@ pub(crate) struct Siprec {
 }
 
 /// A sound card that hears a line.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Line {
     /// Its ALSA name.
     pub(crate) device: String,
@@ -107,7 +114,7 @@ pub(crate) enum Ack {
 }
 
 /// A mirror port.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Mirror {
     /// The interface's name.
     pub(crate) name: String,
@@ -390,11 +397,19 @@ struct ModelsTable {
     pack: String,
     /// What is spoken at this site.
     language: Option<String>,
+    /// Whose packs `sotto models install` takes: public keys of minisign.
+    #[serde(default)]
+    signers: Vec<String>,
 }
 
 impl ModelsTable {
     fn usual_pack() -> String {
         "en".to_owned()
+    }
+
+    /// The keys; what is wrong, where one cannot be read.
+    fn signers(&self) -> Result<Vec<approval::Key>, String> {
+        self.signers.iter().map(|key| key.parse().map_err(|error| format!("signers: {error}"))).collect()
     }
 
     /// The language, where it looks like one.
@@ -464,11 +479,29 @@ impl Config {
             trust,
             siprec: siprec.filter(|_| source == Some(Source::Siprec)),
             line,
+            signers: all.models.as_ref().map_or_else(|| Ok(Vec::new()), ModelsTable::signers).map_err(|what| missing(&format!("[models] {what}")))?,
             pack: all.models.map_or_else(ModelsTable::usual_pack, |models| models.pack),
             language,
             uplink: all.uplink,
             quota_bytes: SpoolTable::bytes(all.spool.as_ref()).map_err(|what| missing(&format!("[spool] {what}")))?,
         })
+    }
+}
+
+impl Config {
+    /// What of another configuration cannot come into force while the box runs.
+    pub(crate) fn waits_for_restart(&self, other: &Self) -> &'static str {
+        if (&self.site_id, &self.node) != (&other.site_id, &other.node) {
+            "[site]"
+        } else if (&self.interface, &self.line, &self.siprec, &self.trust) != (&other.interface, &other.line, &other.siprec, &other.trust) {
+            "[capture] or [siprec]"
+        } else if self.quota_bytes != other.quota_bytes {
+            "[spool]"
+        } else if self.language != other.language {
+            "[models] language"
+        } else {
+            ""
+        }
     }
 }
 
@@ -535,14 +568,36 @@ impl ConfigError {
 impl Places {
     /// The folder of the pack that the configuration names.
     pub(crate) fn pack(&self, name: &str) -> PathBuf {
-        let found = || {
-            let beside_binary = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.parent()?.join("models")));
-            let candidates = [Some(PathBuf::from("target/models")), beside_binary];
-            candidates.into_iter().flatten().find(|folder| folder.join(name).is_dir()).unwrap_or_else(|| PathBuf::from("/usr/share/sotto/models"))
-        };
-        self.models.clone().unwrap_or_else(found).join(name)
+        self.packs(name).into_iter().next().unwrap_or_else(|| Path::new(PACKAGED).join(name))
+    }
+
+    /// The folders that it may lie in, the one that counts first, and then those that went before it.
+    pub(crate) fn packs(&self, name: &str) -> Vec<PathBuf> {
+        let packaged = self.packaged(name);
+        // In a checkout, what was built there counts, unless a store is named.
+        let has_store = self.store.is_some() || packaged.starts_with(PACKAGED);
+        let mut packs = if has_store { Store::new(&self.store()).packs(name) } else { Vec::new() };
+        packs.push(packaged);
+        // An upgraded package goes before what was installed when it was older.
+        packs.sort_by_key(|pack| std::cmp::Reverse(Pack::version_of(pack).unwrap_or_default()));
+        packs
+    }
+
+    /// Where a pack lies that nobody installed by hand: built in a checkout, or from its package.
+    pub(crate) fn packaged(&self, name: &str) -> PathBuf {
+        let beside_binary = || std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.parent()?.join("models")));
+        let checkout = || [Some(PathBuf::from("target/models")), beside_binary()].into_iter().flatten().find(|folder| folder.join(name).is_dir());
+        self.models.clone().or_else(checkout).unwrap_or_else(|| PathBuf::from(PACKAGED)).join(name)
+    }
+
+    /// Where installed packs are kept.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.store.clone().unwrap_or_else(|| PathBuf::from("/var/lib/sotto/models"))
     }
 }
+
+/// Where the packages of models put them.
+pub(crate) const PACKAGED: &str = "/usr/share/sotto/models";
 
 /// What systemd's `LoadCredential=` put there; `None` where there is no such credential.
 pub(crate) fn credential(name: &str) -> Result<Option<Vec<u8>>, ConfigError> {

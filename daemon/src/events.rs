@@ -11,6 +11,7 @@ use sotto_capture::{CaptureError, OutletError};
 use sotto_charter::approval::Unsigned;
 use sotto_measure::Level;
 use sotto_models::ModelError;
+use sotto_report::Fingerprint;
 use sotto_spool::{DeadLetter, Found, SpoolError};
 use sotto_uplink::{Answer, Event as Uplink, Loss};
 
@@ -20,6 +21,14 @@ pub(crate) enum Event<'a> {
     Ready { calls_interrupted: u64 },
     /// The charter is not signed as the site demands: nothing of the sound is measured.
     CharterUnsigned(Unsigned),
+    /// Configuration, charter and models were read anew: they hold for calls that begin from now on.
+    Reloaded { charter: Fingerprint, waits: &'static str },
+    /// They do not hold together: everything goes on as it was.
+    ReloadRefused { why: &'a str },
+    /// The installed model pack cannot be used: the one before it is.
+    PackRefused { why: &'a str },
+    /// A model pack was installed, or its predecessor taken back: by its digest.
+    PackInstalled { pack: &'a str, digest: Fingerprint },
     /// Told to stop.
     Stopping,
     /// Stopped, with everything committed.
@@ -64,6 +73,10 @@ impl Event<'_> {
         match self {
             Self::Ready { .. } => "ready",
             Self::CharterUnsigned(_) => "charter_unsigned",
+            Self::Reloaded { .. } => "reloaded",
+            Self::ReloadRefused { .. } => "reload_refused",
+            Self::PackRefused { .. } => "pack_refused",
+            Self::PackInstalled { .. } => "pack_installed",
             Self::Stopping => "stopping",
             Self::Stopped { .. } => "stopped",
             Self::InterfaceDown => "interface_down",
@@ -97,8 +110,8 @@ impl Event<'_> {
 
     fn severity(&self) -> Severity {
         match self {
-            Self::CaptureFailed(_) | Self::SpoolFailed(_) | Self::SpoolSalvaged(_) | Self::DiskFull(_) | Self::StageStuck { .. } => Severity::Error,
-            Self::CharterUnsigned(_) | Self::InterfaceDown | Self::AnsweringFailed(_) | Self::RecogniserFailed(_) => Severity::Warning,
+            Self::PackRefused { .. } | Self::CaptureFailed(_) | Self::SpoolFailed(_) | Self::SpoolSalvaged(_) | Self::DiskFull(_) | Self::StageStuck { .. } => Severity::Error,
+            Self::CharterUnsigned(_) | Self::ReloadRefused { .. } | Self::InterfaceDown | Self::AnsweringFailed(_) | Self::RecogniserFailed(_) => Severity::Warning,
             Self::Shedding { from, to } if to > from => Severity::Warning,
             Self::Uplink(Uplink::Lost { .. } | Uplink::Kept { .. } | Uplink::KeptBack { .. } | Uplink::Refused { .. } | Uplink::NamesUnknown | Uplink::Expired { .. } | Uplink::ClockJumped { .. } | Uplink::AnotherBox | Uplink::DiskFull | Uplink::LossTold { .. }) => Severity::Warning,
             _ => Severity::Info,
@@ -112,6 +125,13 @@ impl fmt::Display for Event<'_> {
             Self::Ready { calls_interrupted: 0 } => formatter.write_str("ready"),
             Self::Ready { calls_interrupted } => write!(formatter, "ready; {calls_interrupted} calls were cut off when the box last stopped"),
             Self::CharterUnsigned(why) => write!(formatter, "the charter is not approved, so nothing of the sound is measured: {why}"),
+            Self::Reloaded { charter, waits: "" } => write!(formatter, "reloaded: charter {charter} is in force for calls that begin from now on"),
+            Self::Reloaded { charter, waits } => {
+                write!(formatter, "reloaded: charter {charter} is in force for calls that begin from now on; what changed in {waits} waits for a restart")
+            }
+            Self::ReloadRefused { why } => write!(formatter, "not reloaded, everything goes on as before: {why}"),
+            Self::PackRefused { why } => write!(formatter, "a model pack is refused, and what was there before it goes on: {why}"),
+            Self::PackInstalled { pack, digest } => write!(formatter, "model pack {pack} ({digest}) is in its place: systemctl reload sotto-tap takes it up"),
             Self::Stopping => formatter.write_str("stopping: open calls end as interrupted"),
             Self::Stopped { calls, turns_shed } => write!(formatter, "stopped: {calls} calls heard, {turns_shed} turns shed"),
             Self::InterfaceDown => formatter.write_str("the mirror interface is down, or the sound card gone; it is tried again"),
@@ -215,22 +235,24 @@ pub(crate) const fn loss_text(loss: Loss) -> &'static str {
 
 /// Says it.
 pub(crate) fn say(event: &Event<'_>) {
-    let message = event.to_string();
     // systemd sets this for services whose output goes to the journal.
-    if std::env::var_os("JOURNAL_STREAM").is_some() {
-        let fields = [
-            format!("MESSAGE={message}"),
-            format!("PRIORITY={}", event.severity() as u8),
-            format!("SOTTO_EVENT={}", event.name()),
-            format!("MESSAGE_ID={}", message_id(event.name())),
-            "SYSLOG_IDENTIFIER=sotto".to_owned(),
-        ];
-        if systemd::journal::send(&fields.each_ref().map(String::as_str)).is_ok() {
-            return;
-        }
+    if std::env::var_os("JOURNAL_STREAM").is_some() && note(event) {
+        return;
     }
     // A closed standard error is no reason to stop hearing.
-    drop(writeln!(std::io::stderr(), "sotto: {message}"));
+    drop(writeln!(std::io::stderr(), "sotto: {event}"));
+}
+
+/// Writes into the journal what a person did by hand, beside what they are told. Returns whether there is a journal.
+pub(crate) fn note(event: &Event<'_>) -> bool {
+    let fields = [
+        format!("MESSAGE={event}"),
+        format!("PRIORITY={}", event.severity() as u8),
+        format!("SOTTO_EVENT={}", event.name()),
+        format!("MESSAGE_ID={}", message_id(event.name())),
+        "SYSLOG_IDENTIFIER=sotto".to_owned(),
+    ];
+    systemd::journal::send(&fields.each_ref().map(String::as_str)).is_ok()
 }
 
 /// By which the catalog knows an event (sd-id128(3), journalctl -x): the first half of a digest of its name.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use sotto_charter::approval::Unsigned;
-use sotto_charter::{Charter, Register};
+use sotto_charter::{Charter, Names, Register};
 use sotto_measure::{Readers, Recogniser, is_verified};
-use sotto_models::Pack;
+use sotto_models::{Pack, trial};
 use sotto_models::vad::Vad;
 use sotto_redact::Pseudonyms;
 use sotto_report::Fingerprint;
@@ -17,6 +17,8 @@ use sotto_uplink::About;
 
 use crate::End;
 use crate::config::{Config, ConfigError, Places, load_charter, read_text, signatures};
+use crate::events::{Event, say};
+use crate::pipeline::{NewWords, Renewal};
 
 /// Configuration and charter, both read and without contradiction.
 pub(crate) struct Loaded {
@@ -56,6 +58,9 @@ impl Loaded {
     }
 }
 
+/// What is said where there is no folder to look in.
+const NO_PACK: &str = "there is no model pack: install sotto-models-en";
+
 /// The models that the charter needs, and no others.
 pub(crate) struct Models {
     pub(crate) vad: Option<Vad>,
@@ -69,13 +74,23 @@ impl Models {
             return Ok(Self { vad: None, recogniser: None, fingerprint: None });
         }
         let language = loaded.config.language.as_deref();
-        // What cannot be blanked is not put into words.
-        let needs_words = loaded.charter.needs_words() && language.is_none_or(is_verified);
-        let models = Self::open(&places.pack(&loaded.config.pack), needs_words, Some(&loaded.charter))?;
-        Ok(match language {
-            Some(code) => Self { recogniser: models.recogniser.map(|recogniser| recogniser.speaking(code)), ..models },
-            None => models,
-        })
+        let (words, charter) = (needs_words(&loaded.charter, language), Some(&*loaded.charter));
+        let open = |pack: &PathBuf| {
+            let models = Self::open(pack, words, charter)?;
+            Ok(Self { recogniser: models.recogniser.map(|recogniser| speaking(recogniser, language)), ..models })
+        };
+        let packs = places.packs(&loaded.config.pack);
+        let newest = packs.first().map_or_else(|| Err(End::bad_configuration(NO_PACK)), open);
+        let Err(End::BadConfiguration(why)) = newest else { return newest };
+        // What was there before it is better than a box that hears nothing.
+        let older = packs.iter().skip(1).find_map(|pack| open(pack).ok());
+        match older {
+            Some(older) => {
+                say(&Event::PackRefused { why: &why });
+                Ok(older)
+            }
+            None => Err(End::BadConfiguration(why)),
+        }
     }
 
     /// Those of a pack's folder; the recogniser only where words are needed.
@@ -89,6 +104,70 @@ impl Models {
             None
         };
         Ok(Self { vad: Some(vad), recogniser, fingerprint: Some(fingerprint(&pack.digest())) })
+    }
+}
+
+/// Whether anything is put into words: what cannot be blanked is not.
+fn needs_words(charter: &Charter, language: Option<&str>) -> bool {
+    charter.needs_words() && language.is_none_or(is_verified)
+}
+
+fn speaking(recogniser: Recogniser, language: Option<&str>) -> Recogniser {
+    match language {
+        Some(code) => recogniser.speaking(code),
+        None => recogniser,
+    }
+}
+
+/// The models that are there, for whoever agrees on something else while the box runs.
+pub(crate) struct Kept {
+    fingerprint: Option<Fingerprint>,
+    has_vad: bool,
+    readers: Option<Readers>,
+    /// What the site speaks: it stays so until a restart.
+    language: Option<String>,
+}
+
+impl Kept {
+    pub(crate) fn of(models: &Models, config: &Config) -> Self {
+        let language = config.language.clone();
+        Self { language, fingerprint: models.fingerprint, has_vad: models.vad.is_some(), readers: models.recogniser.as_ref().and_then(Recogniser::readers) }
+    }
+
+    /// All that a changed charter, site or pack needs and that is not there yet. Nothing changes where something cannot be read, and a new
+    /// pack must first pass its own test.
+    pub(crate) fn renew(&mut self, places: &Places, loaded: &Loaded) -> Result<Renewal, End> {
+        let charter = &loaded.charter;
+        let register = register(&people(places)?, charter).map_err(End::no)?;
+        let site = Arc::new(loaded.config.site.clone());
+        let names = Names::of(&site).fingerprint();
+        let renewal = |models, vad, words| Renewal { charter: Arc::clone(charter), site, names, models, vad, words, register };
+        if !charter.needs_sound() {
+            return Ok(renewal(None, None, NewWords::None));
+        }
+        let pack = Pack::open(&places.pack(&loaded.config.pack)).map_err(End::bad_configuration)?;
+        let digest = Some(fingerprint(&pack.digest()));
+        let is_other = digest != self.fingerprint;
+        let vad = (is_other || !self.has_vad).then(|| pack.vad()).transpose().map_err(End::bad_configuration)?;
+        let known = self.readers.as_ref().filter(|_| !is_other);
+        let words = match known {
+            _ if !needs_words(charter, self.language.as_deref()) => NewWords::None,
+            Some(readers) => NewWords::Readers(readers.renewed(&pack, charter).map_err(End::bad_configuration)?),
+            None => {
+                let readers = Readers::load(&pack, Some(charter)).map_err(End::bad_configuration)?;
+                let mut whisper = pack.whisper().map_err(End::bad_configuration)?;
+                trial::hears(&mut whisper).map_err(End::no)?;
+                NewWords::Recogniser(speaking(Recogniser::new(whisper, readers), self.language.as_deref()))
+            }
+        };
+        self.fingerprint = digest;
+        self.has_vad |= vad.is_some();
+        match &words {
+            NewWords::None => {}
+            NewWords::Readers(readers) => self.readers = Some(readers.clone()),
+            NewWords::Recogniser(recogniser) => self.readers = recogniser.readers(),
+        }
+        Ok(renewal(digest, vad, words))
     }
 }
 

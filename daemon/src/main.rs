@@ -15,6 +15,7 @@ mod end;
 mod events;
 mod load;
 mod manual;
+mod models;
 mod notice;
 mod notify;
 mod pipeline;

@@ -15,6 +15,11 @@ pub(crate) fn ready(status: &str) {
     tell(&[("READY", "1"), ("STATUS", status)]);
 }
 
+/// Everything is read anew; [`ready`] follows.
+pub(crate) fn reloading() {
+    tell(&[("RELOADING", "1")]);
+}
+
 /// A clean stop has begun.
 pub(crate) fn stopping() {
     tell(&[("STOPPING", "1")]);

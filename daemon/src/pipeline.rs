@@ -25,9 +25,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use sotto_capture::{CaptureError, Captured, Next, Outlet, Progress, Source, Wall};
 use sotto_charter::{Charter, Mark, Register, Site, day_of};
-use sotto_dialog::{ConsentHeader, Dialogs, EndCause, Errand, Keys, Limits, ServerOptions};
+use sotto_dialog::{ConsentHeader, Dialogs, EndCause, Errand, IsAgent, Keys, Limits, ServerOptions};
 use sotto_measure::schedule::{Load, Standing, Step};
-use sotto_measure::{Answer, Depth, Job, Level, Measure, Output, Recogniser};
+use sotto_measure::{Answer, Depth, Job, Level, Measure, Output, Readers, Recogniser};
 use sotto_models::vad::Vad;
 use sotto_redact::{Terms, agent, decided, gate, gauges, opening};
 use sotto_report::messages::Gauges;
@@ -106,6 +106,47 @@ pub(crate) struct Recording {
     pub(crate) outlet: Outlet,
 }
 
+/// What is agreed anew: for calls that begin from now on.
+pub(crate) struct Renewal {
+    pub(crate) charter: Arc<Charter>,
+    pub(crate) site: Arc<Site>,
+    /// Fingerprint of the site's names.
+    pub(crate) names: i64,
+    /// The whole pack's; with it, what of it is needed and was not there or was another's.
+    pub(crate) models: Option<Fingerprint>,
+    pub(crate) vad: Option<Vad>,
+    pub(crate) words: NewWords,
+    /// How agents stand under the charter.
+    pub(crate) register: Register,
+}
+
+/// What puts speech into words from now on.
+pub(crate) enum NewWords {
+    /// Nothing: the charter asks for none.
+    None,
+    /// The recogniser that is there; its words are read by these.
+    Readers(Readers),
+    /// Another.
+    Recogniser(Recogniser),
+}
+
+/// What calls are kept by.
+struct Agreed {
+    charter: Arc<Charter>,
+    models: Option<Fingerprint>,
+    names: i64,
+}
+
+impl Agreed {
+    /// What goes on record when it comes into force.
+    fn doing(&self) -> Doing {
+        Doing::of(Act::Began { charter: self.charter.fingerprint(), models: self.models.map_or(0, |models| models.0) })
+    }
+}
+
+/// How agents stand, under the charter of this fingerprint.
+type Standings = (u64, Arc<Register>);
+
 /// Live or from files.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pace {
@@ -120,6 +161,8 @@ pub(crate) enum Pace {
 pub(crate) struct Vital {
     /// Set to stop: open calls end as interrupted, everything is committed.
     pub(crate) stop: AtomicBool,
+    /// What is agreed anew, until hearing has taken it in.
+    renewal: Mutex<Option<Renewal>>,
     turns: [AtomicU64; 4],
     /// How often each of the threads that recognise has turned, and how many there are.
     workers: [AtomicU64; MOST_WORKERS],
@@ -153,6 +196,15 @@ impl Vital {
         // Where no words are asked for there is nobody to stand still.
         turns[Stage::Words as usize] = least.unwrap_or(turns[Stage::Hear as usize]);
         turns
+    }
+
+    /// From now on calls that begin are measured by this.
+    pub(crate) fn renew(&self, renewal: Renewal) {
+        *self.renewal.lock().unwrap_or_else(PoisonError::into_inner) = Some(renewal);
+    }
+
+    fn renewal(&self) -> Option<Renewal> {
+        self.renewal.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn stopping(&self) -> bool {
@@ -203,6 +255,8 @@ enum ToHear {
 enum ToKeep {
     Output(Output),
     Gauges(Gauges),
+    /// Calls that begin after this are kept by it.
+    Agreed(Arc<Agreed>),
 }
 
 /// Runs sources through the whole pipeline into the spool, until they end or [`Vital::stop`] is set.
@@ -211,8 +265,9 @@ pub(crate) fn run(sources: Vec<Box<dyn Source>>, hearing: Hearing, spool: Spool,
     let (started, floor) = (Instant::now(), spool.time_floor()?);
     let timeline = Timeline::new(floor.saturating_mul(1_000), wall_clock().micros, 0);
     let (to_hear, from_capture) = sync_channel(BATCHES);
-    let workers = if recogniser.is_some() { words::workers() } else { 0 };
-    let hall = &Hall::new(workers, pace);
+    // Live, words may be agreed on later.
+    let workers = if recogniser.is_some() || pace == Pace::Live { words::workers() } else { 0 };
+    let hall = &Hall::new(workers, pace, recogniser);
     let (to_results, from_words) = sync_channel(TURNS);
     let (to_keep, from_hear) = sync_channel(KEPT);
     let dialogs = dialogs(&charter, &site, recording.as_ref());
@@ -221,30 +276,27 @@ pub(crate) fn run(sources: Vec<Box<dyn Source>>, hearing: Hearing, spool: Spool,
     // The charter wants words and there is no recogniser: the site's language is none that is blanked.
     let measure = if charter.needs_words() && recogniser.is_none() { measure.without_words() } else { measure };
     let vital = &*vital;
-    let charter = &charter;
-    let agents = Mutex::new(Some(Arc::new(register)));
+    let agents = Mutex::new(Some((charter.fingerprint(), Arc::new(register))));
     let agents = &agents;
-    let began = Act::Began { charter: charter.fingerprint(), models: models.map_or(0, |models| models.0) };
-    rights.record(&[Doing::of(began)], wall_millis())?;
+    let agreed = Arc::new(Agreed { charter: Arc::clone(&charter), models, names });
+    rights.record(&[agreed.doing()], wall_millis())?;
 
     thread::scope(|scope| {
         let capture = scope.spawn(move || capture(sources, pace, vital, &Way { to_hear, between }, &progress));
         vital.manned.store(workers, Ordering::Relaxed);
-        // One model in memory for all; the room that was needed to load it is let go.
-        let recognisers: Vec<Recogniser> = recogniser.iter().flat_map(|recogniser| (0..workers).map(|_| recogniser.clone())).collect();
-        drop(recogniser);
-        for (worker, recogniser) in recognisers.into_iter().enumerate() {
+        for worker in 0..workers {
             let to_results = to_results.clone();
-            scope.spawn(move || words::work(worker, recogniser, hall, vital, &to_results));
+            scope.spawn(move || words::work(worker, hall, vital, &to_results));
         }
         drop(to_results);
-        let keep = scope.spawn(move || keep(&from_hear, spool, Keeping { charter, models, names, pace, vital, agents, rights, people }));
+        let keep = scope.spawn(move || keep(&from_hear, spool, Keeping { agreed, pace, vital, agents, rights, people }));
         let mut hear = Hear {
             dialogs,
             outlet: recording.map(|recording| recording.outlet),
             is_outlet_failing: false,
             measure,
             agents,
+            charter: charter.fingerprint(),
             pace,
             vital,
             hall,
@@ -417,7 +469,9 @@ struct Hear<'a> {
     is_outlet_failing: bool,
     measure: Measure,
     /// How agents stand, where that is news.
-    agents: &'a Mutex<Option<Arc<Register>>>,
+    agents: &'a Mutex<Option<Standings>>,
+    /// Fingerprint of the charter in force.
+    charter: u64,
     pace: Pace,
     vital: &'a Vital,
     hall: &'a Hall,
@@ -445,8 +499,12 @@ impl Hear<'_> {
         name(c"sotto-hear");
         while !self.is_cut_off {
             self.vital.turn(Stage::Hear);
+            if let Some(renewal) = self.vital.renewal() {
+                self.renew(renewal);
+            }
             let news = self.agents.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(register) = news {
+            // Standings under a charter that is no longer in force are followed by those under the new one.
+            if let Some((_, register)) = news.filter(|(charter, _)| *charter == self.charter) {
                 let now = self.now();
                 self.measure.register(register, now);
             }
@@ -484,6 +542,21 @@ impl Hear<'_> {
         }
         self.await_words();
         self.write_gauges(true);
+    }
+
+    /// Calls that begin from now on are measured by other terms; those that run keep to theirs.
+    fn renew(&mut self, renewal: Renewal) {
+        let Renewal { charter, site, names, models, vad, words, register } = renewal;
+        let (keys, agents, header) = listened(&charter, &site);
+        self.dialogs.renew(keys, agents, header);
+        self.charter = charter.fingerprint();
+        let edition = self.measure.renew(Arc::clone(&charter), site, vad);
+        self.hall.renew(edition, words);
+        let agreed = ToKeep::Agreed(Arc::new(Agreed { charter, models, names }));
+        self.is_cut_off |= self.to_keep.send(agreed).is_err();
+        let now = self.now();
+        self.measure.register(Arc::new(register), now);
+        self.pump();
     }
 
     /// Looks at the load; what there is no time for is left out from here on.
@@ -625,6 +698,7 @@ impl Hear<'_> {
             return;
         }
         self.last_gauges = Some(Instant::now());
+        self.hall.forget(self.measure.oldest());
         let (dialog, measure) = (self.dialogs.counters(), self.measure.counters());
         let standing = self.hall.standing();
         let entered = |level: Level| standing.entered[level.index()];
@@ -703,12 +777,11 @@ fn is_due(last: &mut Option<Instant>, every: Duration) -> bool {
 
 /// What the keeper goes by.
 struct Keeping<'a> {
-    charter: &'a Charter,
-    models: Option<Fingerprint>,
-    names: i64,
+    /// What calls that begin now are kept by.
+    agreed: Arc<Agreed>,
     pace: Pace,
     vital: &'a Vital,
-    agents: &'a Mutex<Option<Arc<Register>>>,
+    agents: &'a Mutex<Option<Standings>>,
     rights: Rights,
     people: Option<People>,
 }
@@ -716,19 +789,20 @@ struct Keeping<'a> {
 impl Keeping<'_> {
     /// Deletes what has been kept for as long as the charter says.
     fn expire(&mut self, now_ms: i64) -> Result<(), SpoolError> {
-        let before_ms = now_ms - i64::from(self.charter.retention.audit_days) * 86_400_000;
+        let before_ms = now_ms - i64::from(self.agreed.charter.retention.audit_days) * 86_400_000;
         self.rights.expire_entries(before_ms, now_ms)?;
         self.rights.expire_contests(now_ms)?;
         self.people.as_mut().map_or(Ok(0), |people| people.expire(now_ms)).map(drop)
     }
 
     /// Looks whether an agent has paused, objected or acknowledged, and passes it on.
-    fn look_at_agents(&self, known: &mut i64) -> Result<(), SpoolError> {
+    fn look_at_agents(&self, known: &mut (i64, u64)) -> Result<(), SpoolError> {
         let Some(people) = &self.people else { return Ok(()) };
-        let version = people.version()?;
-        if std::mem::replace(known, version) != version {
-            let register = Arc::new(load::register(people, self.charter)?);
-            *self.agents.lock().unwrap_or_else(PoisonError::into_inner) = Some(register);
+        let charter = &self.agreed.charter;
+        let now = (people.version()?, charter.fingerprint());
+        if std::mem::replace(known, now) != now {
+            let register = Arc::new(load::register(people, charter)?);
+            *self.agents.lock().unwrap_or_else(PoisonError::into_inner) = Some((now.1, register));
         }
         Ok(())
     }
@@ -738,7 +812,7 @@ impl Keeping<'_> {
 fn keep(from_hear: &Receiver<ToKeep>, spool: Spool, keeping: Keeping<'_>) -> Result<Spool, SpoolError> {
     name(c"sotto-keep");
     let mut keeper = Keeper { spool, keeping, calls: HashMap::new(), over: VecDeque::new(), refused: Vec::new(), doings: Vec::new(), measured: Vec::new(), expired: None };
-    let (mut known, mut looked) = (0, Instant::now());
+    let (mut known, mut looked) = ((0, 0), Instant::now());
     let mut late = VecDeque::new();
     let mut is_full = false;
     loop {
@@ -783,8 +857,8 @@ fn keep(from_hear: &Receiver<ToKeep>, spool: Spool, keeping: Keeping<'_>) -> Res
 struct Keeper<'a> {
     spool: Spool,
     keeping: Keeping<'a>,
-    /// The ids of calls that are open, and of some that are over, by their running number.
-    calls: HashMap<u64, CallId>,
+    /// The ids of calls that are open, and of some that are over, by their running number; and what each is kept by.
+    calls: HashMap<u64, (CallId, Arc<Agreed>)>,
     /// Those that are over, the oldest first.
     over: VecDeque<u64>,
     /// Calls for which there was no room at all: when each began.
@@ -808,6 +882,7 @@ impl Keeper<'_> {
     fn keep(&mut self, group: &VecDeque<ToKeep>) -> Result<(), SpoolError> {
         let Self { spool, keeping, calls, over, refused, doings, measured, .. } = self;
         let (mut numbers, mut made_doings, mut made_measured) = (None, Vec::new(), Vec::new());
+        let mut agreed = Arc::clone(&keeping.agreed);
         let mut batch = spool.batch()?;
         for at in refused.iter() {
             batch.refuse(&opening(*at))?;
@@ -816,35 +891,41 @@ impl Keeper<'_> {
         for item in group {
             match item {
                 ToKeep::Gauges(latest) => numbers = Some(*latest),
+                ToKeep::Agreed(renewed) => {
+                    agreed = Arc::clone(renewed);
+                    made_doings.push(agreed.doing());
+                }
                 ToKeep::Output(Output::Opened(call, at)) => match batch.begin(&opening(*at))? {
                     Some(id) => {
-                        calls.insert(call.0, id);
+                        calls.insert(call.0, (id, Arc::clone(&agreed)));
                     }
                     None => {
                         calls.remove(&call.0);
                     }
                 },
                 ToKeep::Output(Output::Findings(findings)) => {
-                    let Some(&call) = calls.get(&findings.call.0) else { continue };
-                    let continues = findings.continues.and_then(|before| calls.get(&before.0).copied());
+                    let Some((call, own)) = calls.get(&findings.call.0) else { continue };
+                    let call = *call;
+                    let continues = findings.continues.and_then(|before| calls.get(&before.0)).map(|(before, _)| *before);
                     ended.push(findings.call.0);
                     let made = wall_clock();
                     let now = if keeping.pace == Pace::Live { made } else { findings.ended };
-                    let terms = Terms { charter: keeping.charter, models: keeping.models, continues, now, made };
-                    batch.close(&gate(findings, call, terms), keeping.names, made.millis())?;
+                    let terms = Terms { charter: &own.charter, models: own.models, continues, now, made };
+                    batch.close(&gate(findings, call, terms), own.names, made.millis())?;
                     if let Some(mark) = agent(findings) {
-                        let expires_ms = made.millis() + i64::from(keeping.charter.retention.scores_days) * 86_400_000;
+                        let expires_ms = made.millis() + i64::from(own.charter.retention.scores_days) * 86_400_000;
                         made_measured.push((MeasuredCall { call, ended_ms: findings.ended.millis(), expires_ms }, mark));
                     }
                 }
                 ToKeep::Output(Output::Decided(call, at, decision)) => {
-                    made_doings.extend(calls.get(&call.0).map(|call| Doing::decided(&decided(*call, *at, *decision))));
+                    made_doings.extend(calls.get(&call.0).map(|(call, _)| Doing::decided(&decided(*call, *at, *decision))));
                 }
                 // Hearing keeps turns to itself.
                 ToKeep::Output(Output::Turn(_)) => {}
             }
         }
         batch.commit()?;
+        keeping.agreed = agreed;
         refused.clear();
         over.extend(ended);
         while over.len() > REMEMBERED {
@@ -887,8 +968,13 @@ impl Keeper<'_> {
     fn bound(&mut self, late: &mut VecDeque<ToKeep>) {
         late.retain(|item| !matches!(item, ToKeep::Gauges(_)));
         while late.len() > LATE {
-            if let Some(ToKeep::Output(Output::Opened(_, at))) = late.pop_front() {
-                self.refused.push(at);
+            match late.pop_front() {
+                Some(ToKeep::Output(Output::Opened(_, at))) => self.refused.push(at),
+                Some(ToKeep::Agreed(agreed)) => {
+                    self.doings.push(agreed.doing());
+                    self.keeping.agreed = agreed;
+                }
+                _ => {}
             }
         }
     }
@@ -896,17 +982,20 @@ impl Keeper<'_> {
 
 /// A listener that knows the charter's keys, and no others, and the site's agents.
 fn dialogs(charter: &Charter, site: &Arc<Site>, recording: Option<&Recording>) -> Dialogs {
-    let keys = &charter.keys;
     let limits = Limits::default();
     let dialogs = match recording {
         Some(recording) => Dialogs::recording_server(limits, recording.options.clone()),
         None => Dialogs::new(limits),
     };
-    let evidence = &charter.evidence;
-    dialogs
-        .with_keys(Keys::new(&keys.objection, &keys.pause, &keys.resume).with_consent(&keys.consent, &keys.private))
-        .with_agents(sotto_measure::agents(Arc::clone(site)))
-        .with_consent_header(ConsentHeader::new(&evidence.sip_header, &evidence.given, &evidence.refused))
+    let (keys, agents, header) = listened(charter, site);
+    dialogs.with_keys(keys).with_agents(agents).with_consent_header(header)
+}
+
+/// What a listener knows of charter and site.
+fn listened(charter: &Charter, site: &Arc<Site>) -> (Keys, IsAgent, ConsentHeader) {
+    let (keys, evidence) = (&charter.keys, &charter.evidence);
+    let keys = Keys::new(&keys.objection, &keys.pause, &keys.resume).with_consent(&keys.consent, &keys.private);
+    (keys, sotto_measure::agents(Arc::clone(site)), ConsentHeader::new(&evidence.sip_header, &evidence.given, &evidence.refused))
 }
 
 /// The wall clock.

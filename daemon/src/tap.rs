@@ -9,16 +9,17 @@ use sotto_charter::Names;
 use sotto_spool::{Hearer, Rights, Spool};
 
 use crate::End;
-use crate::config::Places;
+use crate::config::{Config, Places};
 use crate::events::{Event, say};
-use crate::load::{self, Loaded, Models, entropy, machine, one_thread_a_model};
+use crate::load::{self, Kept, Loaded, Models, entropy, fingerprint, machine, one_thread_a_model};
 use crate::notify::{self, Watchdog};
-use crate::pipeline::{self, Hearing, Pace, Recording, Vital};
+use crate::pipeline::{self, Hearing, Pace, Recording, Renewal, Vital};
 
 /// A quiet sound card says so after this time.
 const TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Runs until SIGTERM or SIGINT; then open calls end as interrupted, everything is committed, and it exits 0.
+/// Runs until SIGTERM or SIGINT; then open calls end as interrupted, everything is committed, and it exits 0. On SIGHUP it reads configuration,
+/// charter and models anew: what holds together is in force for calls that begin from then on, else everything stays as it is.
 pub(crate) fn run(places: &Places) -> Result<(), End> {
     let loaded = Loaded::new(places)?;
     if loaded.config.siprec.is_some() {
@@ -53,6 +54,7 @@ pub(crate) fn hear(places: &Places, loaded: &Loaded, open: impl FnOnce() -> Resu
         say(&Event::CharterUnsigned(*unsigned));
     }
     let models = Models::load(places, loaded)?;
+    let kept = Kept::of(&models, &loaded.config);
     let mut spool = open_spool(places, loaded)?;
     let people = load::people(places)?;
     let calls_interrupted = spool.interrupt_open_calls().map_err(End::no)?;
@@ -86,7 +88,7 @@ pub(crate) fn hear(places: &Places, loaded: &Loaded, open: impl FnOnce() -> Resu
         });
         say(&Event::Ready { calls_interrupted });
         notify::ready("hearing");
-        let ended = runtime.block_on(watch(signals, &vital, done));
+        let ended = runtime.block_on(watch(signals, &vital, Renewing { places, running: &loaded.config, kept: Some(kept) }, done));
         match ended {
             Some(Ok((came, _))) => {
                 say(&Event::Stopped { calls: came.dialog.calls, turns_shed: came.measure.turns_shed });
@@ -112,43 +114,107 @@ pub(crate) fn open_spool(places: &Places, loaded: &Loaded) -> Result<Spool, End>
     Ok(spool)
 }
 
-/// Feeds the watchdog until the pipeline is done; passes the first signal on to it.
-async fn watch<T>(mut signals: Signals, vital: &Vital, done: tokio::sync::oneshot::Receiver<T>) -> Option<T> {
+/// What is needed to take in a changed charter, configuration or pack while calls run.
+struct Renewing<'a> {
+    places: &'a Places,
+    /// What cannot change while it runs is as it was read at the start.
+    running: &'a Config,
+    /// Away while somebody works with it.
+    kept: Option<Kept>,
+}
+
+impl Renewing<'_> {
+    /// Reads everything anew, on a thread that may take its time.
+    fn begin(&mut self) -> Option<tokio::task::JoinHandle<(Kept, Result<(Loaded, Renewal), End>)>> {
+        let (mut kept, places) = (self.kept.take()?, self.places.clone());
+        Some(tokio::task::spawn_blocking(move || {
+            let renewed = Loaded::new(&places).and_then(|loaded| kept.renew(&places, &loaded).map(|renewal| (loaded, renewal)));
+            (kept, renewed)
+        }))
+    }
+
+    /// What was read comes into force, or everything stays as it was.
+    fn end(&mut self, (kept, renewed): (Kept, Result<(Loaded, Renewal), End>), vital: &Vital) {
+        self.kept = Some(kept);
+        match renewed {
+            Ok((loaded, renewal)) => {
+                if let Some(unsigned) = &loaded.unsigned {
+                    say(&Event::CharterUnsigned(*unsigned));
+                }
+                say(&Event::Reloaded { charter: fingerprint(&loaded.charter.digest), waits: self.running.waits_for_restart(&loaded.config) });
+                vital.renew(renewal);
+            }
+            Err(End::No(why) | End::BadConfiguration(why)) => say(&Event::ReloadRefused { why: &why }),
+        }
+        notify::ready("hearing");
+    }
+}
+
+/// Feeds the watchdog until the pipeline is done; passes the first signal to stop on to it, and takes in what changed on SIGHUP.
+async fn watch<T>(mut signals: Signals, vital: &Vital, mut renewing: Renewing<'_>, done: tokio::sync::oneshot::Receiver<T>) -> Option<T> {
     let mut watchdog = Watchdog::new(["capture", "hearing", "recognition", "keeping"]);
     let mut looks = tokio::time::interval(watchdog.period());
+    // Files that change while they are read are read once more.
+    let (mut reading, mut again) = (None, false);
     tokio::pin!(done);
     loop {
+        if again && reading.is_none() {
+            again = false;
+            notify::reloading();
+            reading = renewing.begin();
+        }
         tokio::select! {
             ended = &mut done => return ended.ok(),
-            () = signals.stop() => {
-                if !vital.stop.swap(true, Ordering::Relaxed) {
-                    say(&Event::Stopping);
-                    notify::stopping();
+            read = async { reading.as_mut().expect("it is asked for only where there is one").await }, if reading.is_some() => {
+                reading = None;
+                match read {
+                    Ok(read) => renewing.end(read, vital),
+                    Err(panic) => std::panic::resume_unwind(panic.into_panic()),
                 }
             }
+            signal = signals.next() => match signal {
+                Signal::Reload => again = true,
+                Signal::Stop => {
+                    if !vital.stop.swap(true, Ordering::Relaxed) {
+                        say(&Event::Stopping);
+                        notify::stopping();
+                    }
+                }
+            },
             _ = looks.tick() => if !vital.stop.load(Ordering::Relaxed) { watchdog.look(vital.turns()) },
         }
     }
 }
 
-/// SIGTERM and SIGINT.
+/// What a daemon may be told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// SIGTERM or SIGINT.
+    Stop,
+    /// SIGHUP.
+    Reload,
+}
+
+/// SIGTERM, SIGINT and SIGHUP.
 pub(crate) struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
+    hang_up: tokio::signal::unix::Signal,
 }
 
 impl Signals {
     /// Installs the handlers. Must run within a runtime.
     pub(crate) fn new() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())?, hang_up: signal(SignalKind::hangup())? })
     }
 
-    /// Waits for either.
-    pub(crate) async fn stop(&mut self) {
+    /// Waits for the next one.
+    pub(crate) async fn next(&mut self) -> Signal {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Signal::Stop,
+            _ = self.interrupt.recv() => Signal::Stop,
+            _ = self.hang_up.recv() => Signal::Reload,
         }
     }
 }

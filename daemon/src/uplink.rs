@@ -15,14 +15,70 @@ use crate::load::{Loaded, entropy, seed};
 use crate::notice;
 use crate::notify::{self, Watchdog};
 use crate::pipeline::wall_millis;
-use crate::tap::Signals;
+use crate::tap::{Signal, Signals};
 
-/// Runs until SIGTERM or SIGINT; then the broker hears `offline`, and it exits 0.
+/// Runs until SIGTERM or SIGINT; then the broker hears `offline`, and it exits 0. On SIGHUP it reads configuration and charter anew and connects
+/// with them; where they do not hold together, it goes on with what it has.
 pub(crate) fn run(places: &Places) -> Result<(), End> {
+    let mut config = read(places)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(End::no)?;
+    runtime.block_on(async {
+        let mut signals = Signals::new().map_err(End::no)?;
+        loop {
+            let spool = Spool::open(&places.spool, entropy()?).map_err(End::no)?;
+            if let Some(found) = spool.salvaged() {
+                say(&Event::SpoolSalvaged(&found));
+            }
+            match speak(config, spool, places, &mut signals).await? {
+                Some(renewed) => config = renewed,
+                None => return Ok(()),
+            }
+        }
+    })
+}
+
+/// Speaks until it is told to stop, or until there is another configuration to speak by.
+async fn speak(config: Config, spool: Spool, places: &Places, signals: &mut Signals) -> Result<Option<Config>, End> {
+    let turns = Cell::new(0);
+    let renewed = Cell::new(None);
+    notify::ready("speaking");
+    let stop = async {
+        loop {
+            match signals.next().await {
+                Signal::Stop => break notify::stopping(),
+                Signal::Reload => match read(places) {
+                    Ok(config) => {
+                        notify::reloading();
+                        say(&Event::Reloaded { charter: config.charter, waits: "" });
+                        break renewed.set(Some(config));
+                    }
+                    Err(End::No(why) | End::BadConfiguration(why)) => say(&Event::ReloadRefused { why: &why }),
+                },
+            }
+        }
+    };
+    let speaking = sotto_uplink::run(config, spool, wall_millis, |event| say(&Event::Uplink(&event)), || turns.set(turns.get() + 1), stop);
+    let watching = async {
+        let mut watchdog = Watchdog::new(["speaking"]);
+        let mut looks = tokio::time::interval(watchdog.period());
+        loop {
+            looks.tick().await;
+            watchdog.look([turns.get()]);
+        }
+    };
+    tokio::select! {
+        ended = speaking => ended.map_err(End::no)?,
+        () = watching => {}
+    }
+    Ok(renewed.take())
+}
+
+/// Everything that the uplink needs, read and without contradiction.
+fn read(places: &Places) -> Result<Config, End> {
     let loaded = Loaded::new(places)?;
     let uplink = loaded.config.uplink.as_ref().ok_or_else(|| End::bad_configuration("[uplink] is absent: name the broker"))?;
     let broker = broker(uplink)?;
-    let config = Config {
+    Ok(Config {
         tls: broker.is_encrypted().then(|| tls(uplink)).transpose()?,
         credentials: credentials(uplink)?,
         broker,
@@ -36,33 +92,6 @@ pub(crate) fn run(places: &Places) -> Result<(), End> {
         told: Told { notice: notice::texts(places, &loaded), rights: Some(Rights::beside(&places.spool)) },
         version: version(),
         seed: seed()?,
-    };
-    let spool = Spool::open(&places.spool, entropy()?).map_err(End::no)?;
-    if let Some(found) = spool.salvaged() {
-        say(&Event::SpoolSalvaged(&found));
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(End::no)?;
-    runtime.block_on(async {
-        let mut signals = Signals::new().map_err(End::no)?;
-        let turns = Cell::new(0);
-        notify::ready("speaking");
-        let stop = async {
-            signals.stop().await;
-            notify::stopping();
-        };
-        let speaking = sotto_uplink::run(config, spool, wall_millis, |event| say(&Event::Uplink(&event)), || turns.set(turns.get() + 1), stop);
-        let watching = async {
-            let mut watchdog = Watchdog::new(["speaking"]);
-            let mut looks = tokio::time::interval(watchdog.period());
-            loop {
-                looks.tick().await;
-                watchdog.look([turns.get()]);
-            }
-        };
-        tokio::select! {
-            ended = speaking => ended.map_err(End::no),
-            () = watching => Ok(()),
-        }
     })
 }
 

@@ -124,7 +124,18 @@ impl State {
         }
     }
 
+    /// Other terms come into force, which nobody has acknowledged yet: for this call the yes to its own counts on.
+    pub(super) fn remember_acknowledgement(&mut self, register: &Register) {
+        let own = Arc::clone(&self.terms);
+        self.had_acknowledged = self.standing(&TermsInForce { charter: &own.charter, site: &own.site, register }).has_acknowledged;
+    }
+
     fn standing(&self, terms: &TermsInForce<'_>) -> AgentStanding {
+        let now = self.standing_now(terms);
+        AgentStanding { has_acknowledged: now.has_acknowledged || self.had_acknowledged, ..now }
+    }
+
+    fn standing_now(&self, terms: &TermsInForce<'_>) -> AgentStanding {
         match self.label {
             Label::AgentCalling => terms.register.standing(self.calling.identity()),
             Label::AgentCalled => terms.register.standing(self.called.identity()),

@@ -295,6 +295,45 @@ fn a_private_call_and_an_excluded_number_leave_nothing() {
 }
 
 #[test]
+fn a_running_call_keeps_its_terms_and_the_next_one_has_the_new_ones() {
+    let site = Arc::new(Site::new(&[("sip:1???@*".into(), "billing".into())], &[]).unwrap());
+    let mut measure = Measure::new(Arc::new(Charter::parse(ASKING).unwrap()), Arc::clone(&site), None, Depth::Full);
+    let mark = sotto_charter::Mark([7; 16]);
+    let register = |has_acknowledged| {
+        let standing = sotto_charter::AgentStanding { has_acknowledged, ..Default::default() };
+        Arc::new(Register::new(Arc::new(move |_: &str| mark), [(mark, standing)].into_iter().collect()))
+    };
+    measure.register(register(true), at(0));
+    let today = Date::constant(2026, 11, 23);
+    let begin = |measure: &mut Measure, call| {
+        let (calling, called) = (known("5550001"), known("1001"));
+        measure.event(CallEvent::Offered { call, at: at(0), calling, called, origin: Origin::Invite, continues: None }, today);
+        measure.event(CallEvent::Answered { call, at: at(0), called: None }, today);
+        measure.event(CallEvent::Consented { call, at: at(0), side: None, said: Said::Header }, today);
+    };
+    let hear = |measure: &mut Measure, call| {
+        let before = measure.counters().frames_decoded;
+        measure.audio(&Audio::new(call, Side::Calling, 1, at(20), Encoding::Pcmu, vec![0xff; 160]));
+        measure.counters().frames_decoded > before
+    };
+    begin(&mut measure, CALL);
+    assert!(hear(&mut measure, CALL));
+    let first = measure.oldest();
+    // Nobody has acknowledged the new charter, and no rule of it covers the numbers.
+    let second = measure.renew(Arc::new(Charter::parse(&ASKING.replace("555*", "777*")).unwrap()), site, None);
+    measure.register(register(false), at(100));
+    begin(&mut measure, Call(2));
+    assert_eq!([CALL, Call(2)].map(|call| hear(&mut measure, call)), [true, false]);
+    assert!(measure.oldest() == first && first < second);
+    for call in [CALL, Call(2)] {
+        measure.event(CallEvent::Ended { call, at: at(2_000), cause: EndCause::HungUp, streams: [Some(stream()); 2] }, today);
+    }
+    let findings: Vec<Findings> = std::iter::from_fn(|| measure.poll()).filter_map(|output| if let Output::Findings(found) = output { Some(*found) } else { None }).collect();
+    assert_eq!(findings.iter().map(|findings| findings.consent).collect::<Vec<_>>(), [Consent::Given, Consent::Unknown]);
+    assert_eq!(measure.oldest(), second);
+}
+
+#[test]
 fn each_brake_is_let_go_for_itself() {
     let events = |packet| {
         let event = |said: Said, pauses: bool| if pauses { CallEvent::Paused { call: CALL, at: at(1_000 + packet * 20), said } } else { CallEvent::Continued { call: CALL, at: at(1_000 + packet * 20), said } };

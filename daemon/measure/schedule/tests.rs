@@ -11,7 +11,7 @@ fn job(call: u64, side: Side, number: u32, seconds: f32) -> Job {
     let samples = Private::new(vec![0i16; (seconds * 8_000.0) as usize]);
     let turn = Turn { call: Call(call), side, number, start: Wall::default(), ended: Wall::default(), samples };
     // The customer calls.
-    Job { is_customer: side == Side::Calling, wanted: crate::read::Wanted::default(), turn }
+    Job { is_customer: side == Side::Calling, wanted: crate::read::Wanted::default(), edition: crate::terms::Edition::default(), turn }
 }
 
 const fn options(workers: usize) -> Options {

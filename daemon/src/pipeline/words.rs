@@ -1,5 +1,6 @@
 //! The threads that put speech into words, and the hall where turns wait for them.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,9 +8,9 @@ use std::time::{Duration, Instant};
 use rustix::process::setpriority_process;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use sotto_measure::schedule::{Load, Next, Options, Scheduler, Standing, Step, Ticket};
-use sotto_measure::{Answer, Job, Recogniser};
+use sotto_measure::{Answer, Edition, Job, Recogniser};
 
-use super::{IDLE, MOST_WORKERS, Pace, TOGETHER, TURNS, TURNS_SECONDS, Vital};
+use super::{IDLE, MOST_WORKERS, NewWords, Pace, TOGETHER, TURNS, TURNS_SECONDS, Vital};
 use crate::events::{Event, say};
 
 /// How much hearing goes before recognising, where both want one core (as `nice` counts): a packet that is not read in time is lost.
@@ -23,6 +24,10 @@ pub(super) struct Hall {
     began: Instant,
     is_manned: bool,
     pace: Pace,
+    /// Each with the first of the terms that it serves; those before it serve older calls.
+    recognisers: Mutex<Vec<(Edition, Recogniser)>>,
+    /// How often they changed.
+    changes: AtomicU64,
 }
 
 struct State {
@@ -32,10 +37,64 @@ struct State {
 }
 
 impl Hall {
-    pub(super) fn new(workers: usize, pace: Pace) -> Self {
+    pub(super) fn new(workers: usize, pace: Pace, recogniser: Option<Recogniser>) -> Self {
         let options = Options { workers, turns: TURNS, seconds: TURNS_SECONDS, together: TOGETHER, is_live: pace == Pace::Live };
         let state = State { scheduler: Scheduler::new(options), load: Load::default(), is_closed: false };
-        Self { state: Mutex::new(state), changed: Condvar::new(), began: Instant::now(), is_manned: workers > 0, pace }
+        let recognisers = Mutex::new(recogniser.map(|recogniser| (Edition::default(), recogniser)).into_iter().collect());
+        Self { state: Mutex::new(state), changed: Condvar::new(), began: Instant::now(), is_manned: workers > 0, pace, recognisers, changes: AtomicU64::new(1) }
+    }
+
+    /// Turns of calls under these terms become words so.
+    pub(super) fn renew(&self, edition: Edition, words: NewWords) {
+        let mut recognisers = self.recognisers();
+        match words {
+            NewWords::None => {}
+            NewWords::Readers(readers) => {
+                if let Some((_, recogniser)) = recognisers.last() {
+                    recogniser.agree(edition, readers);
+                }
+            }
+            NewWords::Recogniser(recogniser) => {
+                if let Some(readers) = recogniser.readers() {
+                    recogniser.agree(edition, readers);
+                }
+                recognisers.push((edition, recogniser));
+            }
+        }
+        self.changes.fetch_add(1, Ordering::Release);
+    }
+
+    /// No call keeps to terms older than `oldest` any more: what served them goes.
+    pub(super) fn forget(&self, oldest: Edition) {
+        let mut recognisers = self.recognisers();
+        let before = recognisers.len();
+        while recognisers.get(1).is_some_and(|(first, _)| *first <= oldest) {
+            recognisers.remove(0);
+        }
+        recognisers.iter().for_each(|(_, recogniser)| recogniser.forget(oldest));
+        if recognisers.len() != before {
+            self.changes.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// Those of a worker, where they changed since it last asked.
+    fn refresh(&self, known: &mut u64, own: &mut Vec<(Edition, Recogniser)>) {
+        let changes = self.changes.load(Ordering::Acquire);
+        if std::mem::replace(known, changes) == changes {
+            return;
+        }
+        // What a worker has keeps the room that it works in.
+        let recognisers = self.recognisers();
+        own.retain(|(first, _)| recognisers.iter().any(|(known, _)| known == first));
+        for (first, recogniser) in recognisers.iter() {
+            if !own.iter().any(|(known, _)| known == first) {
+                own.push((*first, recogniser.clone()));
+            }
+        }
+    }
+
+    fn recognisers(&self) -> MutexGuard<'_, Vec<(Edition, Recogniser)>> {
+        self.recognisers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The answer of the turn that there is no room for, if there is one.
@@ -113,29 +172,48 @@ pub(super) fn workers() -> usize {
 }
 
 /// Puts turns into words until hearing hangs up.
-pub(super) fn work(worker: usize, mut recogniser: Recogniser, hall: &Hall, vital: &Vital, to_results: &SyncSender<Answer>) {
+pub(super) fn work(worker: usize, hall: &Hall, vital: &Vital, to_results: &SyncSender<Answer>) {
     super::name(c"sotto-words");
     if hall.pace == Pace::Live {
         step_back(worker);
     }
+    let (mut known, mut recognisers) = (0, Vec::new());
     loop {
         vital.worker_turn(worker);
+        hall.refresh(&mut known, &mut recognisers);
         let (jobs, ticket) = match hall.next() {
             Work::Batch(jobs, ticket) => (jobs, ticket),
             Work::Nothing => continue,
             Work::Over => return,
         };
-        let (answers, error) = recogniser.recognise(jobs);
-        if let Some(error) = error {
-            say(&Event::RecogniserFailed(&error));
-        }
-        for answer in answers {
+        // Turns of calls that began after they were handed out came with what serves them.
+        hall.refresh(&mut known, &mut recognisers);
+        for answer in recognise(&mut recognisers, jobs) {
             if to_results.send(answer).is_err() {
                 return;
             }
         }
         hall.finish(ticket);
     }
+}
+
+/// Each turn by what serves the terms of its call: nearly always one recogniser for all.
+fn recognise(recognisers: &mut [(Edition, Recogniser)], mut jobs: Vec<Job>) -> Vec<Answer> {
+    let mut answers = Vec::with_capacity(jobs.len());
+    for (first, recogniser) in recognisers.iter_mut().rev() {
+        let (served, older): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| job.edition() >= *first);
+        jobs = older;
+        if served.is_empty() {
+            continue;
+        }
+        let (heard, error) = recogniser.recognise(served);
+        if let Some(error) = error {
+            say(&Event::RecogniserFailed(&error));
+        }
+        answers.extend(heard);
+    }
+    answers.extend(jobs.into_iter().map(Job::shed));
+    answers
 }
 
 /// Keeps a worker on a core of its own, where there is one for each, and behind hearing. Where the system refuses, it works all the same.
