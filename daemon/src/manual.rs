@@ -42,7 +42,7 @@ fn write(mut command: clap::Command, folder: &Path) -> io::Result<()> {
         "where a box hears, and to whom it speaks",
         "Read from /etc/sotto/sotto.toml, with each /etc/sotto/conf.d/*.toml laid over it in the order of their names: a table there takes the place \
          of the one here; [[agents]] and [[lines]] are added. A key that is not known is refused, with its line. \
-         Secrets are credentials (/etc/sotto/credentials) and never in this file. After a change: sotto check, then systemctl restart sotto-tap sotto-uplink.",
+         Secrets are credentials (/etc/sotto/credentials) and never in this file. After a change: sotto check, then systemctl reload sotto-tap sotto-uplink; [site], [capture], [siprec] and [spool] want a restart.",
         CONFIG,
     );
     std::fs::write(files.join("sotto.toml.5"), config)?;
