@@ -149,8 +149,14 @@ impl Measure {
     /// For a site whose language is none in which blanking is verified ([`crate::VERIFIED`]): no turn is cut, and whatever is made of words says why
     /// it is absent.
     #[must_use]
-    pub fn without_words(self) -> Self {
-        Self { can_blank: false, ..self }
+    pub fn without_words(mut self) -> Self {
+        self.leave_out_words();
+        self
+    }
+
+    /// The same, from now on.
+    pub const fn leave_out_words(&mut self) {
+        self.can_blank = false;
     }
 
     /// What happened to a call. `today` is the day on the pipeline's clock: a purpose past its review stops.

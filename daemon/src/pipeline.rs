@@ -267,6 +267,7 @@ pub(crate) fn run(sources: Vec<Box<dyn Source>>, hearing: Hearing, spool: Spool,
     let (to_hear, from_capture) = sync_channel(BATCHES);
     // Live, words may be agreed on later.
     let workers = if recogniser.is_some() || pace == Pace::Live { words::workers() } else { 0 };
+    let hears_words = recogniser.is_some();
     let hall = &Hall::new(workers, pace, recogniser);
     let (to_results, from_words) = sync_channel(TURNS);
     let (to_keep, from_hear) = sync_channel(KEPT);
@@ -274,7 +275,7 @@ pub(crate) fn run(sources: Vec<Box<dyn Source>>, hearing: Hearing, spool: Spool,
     let between = &AtomicUsize::new(0);
     let measure = Measure::new(Arc::clone(&charter), site, vad, Depth::Full).with_seed(seed);
     // The charter wants words and there is no recogniser: the site's language is none that is blanked.
-    let measure = if charter.needs_words() && recogniser.is_none() { measure.without_words() } else { measure };
+    let measure = if charter.needs_words() && !hears_words { measure.without_words() } else { measure };
     let vital = &*vital;
     let agents = Mutex::new(Some((charter.fingerprint(), Arc::new(register))));
     let agents = &agents;
@@ -551,6 +552,9 @@ impl Hear<'_> {
         self.dialogs.renew(keys, agents, header);
         self.charter = charter.fingerprint();
         let edition = self.measure.renew(Arc::clone(&charter), site, vad);
+        if charter.needs_words() && matches!(words, NewWords::None) {
+            self.measure.leave_out_words();
+        }
         self.hall.renew(edition, words);
         let agreed = ToKeep::Agreed(Arc::new(Agreed { charter, models, names }));
         self.is_cut_off |= self.to_keep.send(agreed).is_err();

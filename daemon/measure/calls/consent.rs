@@ -127,7 +127,7 @@ impl State {
     /// Other terms come into force, which nobody has acknowledged yet: for this call the yes to its own counts on.
     pub(super) fn remember_acknowledgement(&mut self, register: &Register) {
         let own = Arc::clone(&self.terms);
-        self.had_acknowledged = self.standing(&TermsInForce { charter: &own.charter, site: &own.site, register }).has_acknowledged;
+        self.had_acknowledged = self.standing(&TermsInForce { charter: &own.charter, site: &own.site, register, can_blank: true }).has_acknowledged;
     }
 
     fn standing(&self, terms: &TermsInForce<'_>) -> AgentStanding {
