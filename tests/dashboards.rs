@@ -40,7 +40,8 @@ fn collected() -> (tempfile::TempDir, Connection) {
             "hour_unanswered": 0, "hour_open": 0, "hour_reason_consent": 7, "hour_shed": 0, "hour_refused": 0}));
     }
     for minute in 0..10 {
-        say("health", json!({"ts_ms": NOW - minute * 60_000, "backlog": minute, "backlog_age_s": 0, "tap_age_s": 3, "packets_dropped": 0, "turns_shed": 0, "lost_scores": 0}));
+        say("health", json!({"ts_ms": NOW - minute * 60_000, "backlog": minute, "backlog_age_s": 0, "tap_age_s": 3, "packets_dropped": 0, "turns_shed": 0, "lost_scores": 0,
+            "certificate_days_left": 40, "charter_days_left": 200}));
     }
     say("lost", json!({"ts_ms": NOW, "lost_scores": 3}));
     store.keep(&messages, NOW).unwrap();
@@ -85,7 +86,7 @@ fn every_alarm_is_one_number() {
         assert!(matches!(found[0][0], rusqlite::types::Value::Integer(_)), "{sql}: {:?}", found[0][0]);
         asked += 1;
     }
-    assert_eq!(asked, 7);
+    assert_eq!(asked, 9);
 }
 
 #[test]

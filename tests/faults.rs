@@ -111,8 +111,13 @@ fn one_box(ordinal: usize, broker_port: u16, faults: usize, has_long_faults: boo
     })
     .unwrap();
     proxy.heal();
-    // The broker may have refused it just now, again and again, and then it rests for a while.
-    wait_for("every row to be acknowledged", Duration::from_secs(300), || (waiting() == 0 && view.backlog(now_ms()).unwrap().dead_letters == 0).then_some(())).unwrap();
+    // The broker may have refused it just now, again and again, and then it rests for a while; on a machine that is busy with much else that may be long.
+    let is_done = || view.backlog(now_ms()).is_ok_and(|backlog| backlog.waiting + backlog.dead_letters == 0);
+    let done = wait_for("every row to be acknowledged", Duration::from_secs(3_600), || is_done().then_some(()));
+    if let Err(error) = done {
+        let said = uplink.events();
+        panic!("{node}: {error}; {:?}; last it said {:?}", view.backlog(now_ms()), &said[said.len().saturating_sub(12)..]);
+    }
     let events = uplink.stop();
     let kept_back = |event: &&Event| matches!(event, Event::KeptBack { .. });
     assert!(events.iter().filter(kept_back).all(|event| *event == Event::KeptBack { why: DeadLetter::TooLarge }), "{node}: nothing else was wrong with any");

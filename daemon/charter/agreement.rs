@@ -212,6 +212,14 @@ impl Charter {
         is_agreed && self.kpis.contains(&group) && self.purposes.iter().any(|purpose| purpose.metric == group && today <= purpose.review_by)
     }
 
+    /// The first day after which something of it stops, days since 1970: a purpose's review or the agreement's end. `None` where nothing is measured.
+    #[must_use]
+    pub fn review_day(&self) -> Option<i64> {
+        let reviews = self.purposes.iter().filter(|purpose| self.kpis.contains(&purpose.metric)).map(|purpose| purpose.review_by);
+        let first = reviews.chain(self.agreement.as_ref().and_then(|agreement| agreement.until)).min().filter(|_| !self.kpis.is_empty())?;
+        first.since(jiff::civil::Date::constant(1970, 1, 1)).ok().map(|span| i64::from(span.get_days()))
+    }
+
     /// Whether the group is agreed, overdue or not.
     #[must_use]
     pub fn names(&self, group: Group) -> bool {

@@ -80,6 +80,13 @@ pub struct Health {
     pub taken_over: u64,
     /// How often the wall clock jumped while the box ran.
     pub clock_jumps: u64,
+    /// Days until the first certificate ends that the connection rests on: our own, or the broker's; 0 on its last day and later. Absent without TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate_days_left: Option<u64>,
+    /// Days until the first purpose of the charter must be reviewed, or the agreement ends, after which the metric stops; 0 on that day and later.
+    /// Absent where nothing is measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub charter_days_left: Option<u64>,
     /// Seconds since the tap last wrote its gauges; absent before it ever did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tap_age_s: Option<u64>,

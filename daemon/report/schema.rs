@@ -127,6 +127,8 @@ fn health() -> Value {
         ("lost_scores", "Scores that the disk lost before they were delivered."),
         ("taken_over", "How often another client took over the box's session: a second box of the same name, or a copy of it."),
         ("clock_jumps", "How often the wall clock jumped while the box ran."),
+        ("certificate_days_left", "Days until the first certificate ends that the connection rests on: the box's own or the broker's. Absent without TLS."),
+        ("charter_days_left", "Days until the first purpose of the charter must be reviewed or the agreement ends; past that day its metric stops. Absent where nothing is measured."),
         ("tap_age_s", "Seconds since the tap wrote its numbers."),
         ("audit_seq", "Number of the last entry of the audit chain."),
         ("calls_open", "Calls running now."),

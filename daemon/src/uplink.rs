@@ -89,6 +89,7 @@ fn read(places: &Places) -> Result<Config, End> {
             Ack::Collector => Trust::Collector,
         },
         charter: Fingerprint(loaded.charter.fingerprint()),
+        review_day: loaded.charter.review_day(),
         told: Told { notice: notice::texts(places, &loaded), rights: Some(Rights::beside(&places.spool)) },
         version: version(),
         seed: seed()?,

@@ -16,7 +16,7 @@ use crate::mqtt::{Letter, Limits, Link, Signal, Wanted};
 use crate::render::{has_names, render_charter, render_entry, render_notice, render_withdrawn};
 use crate::run::{Config, UplinkError, schema_fingerprint};
 use crate::withdrawing::Withdrawing;
-use crate::Message;
+use crate::{Message, Tls};
 
 const HEALTH_EVERY_MS: u64 = 30_000;
 
@@ -42,6 +42,8 @@ const EXPIRE_EVERY_MS: u64 = 60_000;
 const LEFT_AT_ONCE: usize = 64;
 
 const HOUR_MS: i64 = 3_600_000;
+
+const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// What a signal asks of the loop.
 pub(crate) enum Heard {
@@ -572,8 +574,15 @@ impl<Clock: Fn() -> i64, Events: FnMut(Event)> Desk<Clock, Events> {
             lost_scores: backlog.lost_scores,
             taken_over: backlog.taken_over,
             clock_jumps: backlog.clock_jumps,
+            certificate_days_left: self.config.tls.as_ref().and_then(Tls::ends_s).map(|ends_s| days(ends_s * 1_000 - now)),
+            charter_days_left: self.config.review_day.map(|day| days(day * DAY_MS - now + DAY_MS - 1)),
             tap_age_s: tap.map(|tap| u64::try_from((now - tap.written_ms) / 1_000).unwrap_or(0)),
             tap: tap.map(|tap| tap.gauges).unwrap_or_default(),
         })
     }
+}
+
+/// Whole days in so many milliseconds; 0 where they are over.
+fn days(ms: i64) -> u64 {
+    u64::try_from(ms / DAY_MS).unwrap_or(0)
 }

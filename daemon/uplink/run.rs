@@ -43,6 +43,8 @@ pub struct Config {
     pub trust: Trust,
     /// Fingerprint of the charter in force.
     pub charter: Fingerprint,
+    /// The first day after which something of that charter stops, days since 1970.
+    pub review_day: Option<i64>,
     /// What people are told.
     pub told: Told,
     /// The software's version.

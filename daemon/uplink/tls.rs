@@ -2,15 +2,23 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+
+use crate::trial::end_of;
 
 /// How the broker is believed, and how we show who we are.
 #[derive(Clone)]
 pub struct Tls {
     pub(crate) config: Arc<ClientConfig>,
+    /// When our own certificate ends; seconds since 1970.
+    own_ends_s: Option<i64>,
+    broker_ends_s: Arc<AtomicI64>,
 }
 
 /// The certificate authorities that are believed.
@@ -70,8 +78,12 @@ impl Tls {
     /// Files that hold no certificate or key, or that do not belong together.
     pub fn new(roots: Roots<'_>, identity: Option<Identity<'_>>) -> Result<Self, TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let broker_ends_s = Arc::new(AtomicI64::new(UNKNOWN));
+        let judge = WebPkiServerVerifier::builder_with_provider(Arc::new(store(roots)?), Arc::clone(&provider)).build().map_err(|_| TlsError::NoRoots)?;
         let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(|_| TlsError::Provider)?;
-        let builder = builder.with_root_certificates(store(roots)?);
+        // What rustls calls dangerous is to judge otherwise: ours asks its own judge, and writes down until when.
+        let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(Noting { judge, ends_s: Arc::clone(&broker_ends_s) }));
+        let mut own_ends_s = None;
         let config = match identity {
             None => builder.with_no_client_auth(),
             Some(identity) => {
@@ -79,11 +91,58 @@ impl Tls {
                 if certificates.is_empty() {
                     return Err(TlsError::Certificate);
                 }
+                own_ends_s = certificates.iter().filter_map(end_of).min();
                 let key = PrivateKeyDer::from_pem_slice(identity.key).map_err(|_| TlsError::Key)?;
                 builder.with_client_auth_cert(certificates, key).map_err(|_| TlsError::Identity)?
             }
         };
-        Ok(Self { config: Arc::new(config) })
+        Ok(Self { config: Arc::new(config), own_ends_s, broker_ends_s })
+    }
+
+    /// When the first certificate ends that the connection rests on, seconds since 1970: ours, or the broker's once it has shown it.
+    #[must_use]
+    pub fn ends_s(&self) -> Option<i64> {
+        let broker = self.broker_ends_s.load(Ordering::Relaxed);
+        self.own_ends_s.into_iter().chain((broker != UNKNOWN).then_some(broker)).min()
+    }
+}
+
+/// No broker has shown its certificate yet.
+const UNKNOWN: i64 = i64::MAX;
+
+/// Judges as rustls does, and notes when what it believed ends.
+#[derive(Debug)]
+struct Noting {
+    judge: Arc<WebPkiServerVerifier>,
+    ends_s: Arc<AtomicI64>,
+}
+
+impl ServerCertVerifier for Noting {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verified = self.judge.verify_server_cert(end_entity, intermediates, name, ocsp, now)?;
+        if let Some(ends_s) = [end_entity].into_iter().chain(intermediates).filter_map(end_of).min() {
+            self.ends_s.store(ends_s, Ordering::Relaxed);
+        }
+        Ok(verified)
+    }
+
+    fn verify_tls12_signature(&self, message: &[u8], certificate: &CertificateDer<'_>, signed: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.judge.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(&self, message: &[u8], certificate: &CertificateDer<'_>, signed: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.judge.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.judge.supported_verify_schemes()
     }
 }
 

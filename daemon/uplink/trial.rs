@@ -132,7 +132,8 @@ fn secure(mut stream: TcpStream, host: &str, tls: &Tls) -> Result<i64, TlsFault>
     certificate.and_then(end_of).ok_or(TlsFault::Certificate)
 }
 
-fn end_of(certificate: &CertificateDer<'_>) -> Option<i64> {
+/// When a certificate ends (RFC 5280, 4.1.2.5), seconds since 1970; `None` where it cannot be read.
+pub(crate) fn end_of(certificate: &CertificateDer<'_>) -> Option<i64> {
     let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
     Some(certificate.validity().not_after.timestamp())
 }

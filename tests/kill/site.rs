@@ -145,6 +145,7 @@ impl Site {
             names: Names::of(&self.calls.rules),
             trust: Trust::Broker,
             charter: Fingerprint(self.calls.charter.fingerprint()),
+            review_day: self.calls.charter.review_day(),
             told: Default::default(),
             version: (0, 1, 0),
             seed: 1,

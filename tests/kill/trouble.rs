@@ -191,6 +191,8 @@ fn a_broker_with_a_strange_certificate_is_not_spoken_to() {
     wait_until_delivered(&site);
     uplink.stop();
     assert_eq!(came(&subscriber, "/call/score").len(), 3);
+    // They were made for two days, today's begun.
+    assert_eq!(came(&subscriber, "/health")[0]["certificate_days_left"], 1);
 }
 
 /// A certificate authority: `NAME.pem` and `NAME.key`.
