@@ -10,6 +10,7 @@ mod attention;
 mod tokens;
 
 use std::fmt;
+use std::sync::Arc;
 
 use zeroize::Zeroize;
 
@@ -30,12 +31,22 @@ pub(crate) struct Bert {
     vocabulary: Vocabulary,
     width: usize,
     heads: usize,
-    words: Words,
+    words: Arc<Words>,
     /// `[positions, width]`, the embedding of a text's first (and only) sentence in it, times [`LOUDER`].
     positions: Vec<f32>,
     norm: LayerNorm,
-    layers: Vec<Layer>,
+    layers: Vec<Arc<Layer>>,
 }
+
+/// Parts of encoders, by the hash of their weights. Of two of our models one was made of the other, by training its last
+/// layers anew: what they have in common, most of both, is in memory once.
+#[derive(Default)]
+pub(crate) struct Parts {
+    words: Known<Words>,
+    layers: Known<Layer>,
+}
+
+type Known<T> = Vec<([u8; 32], Arc<T>)>;
 
 /// A text in pieces, and what the encoder makes of each. It stems from spoken words: wiped when dropped.
 pub(crate) struct Encoded {
@@ -67,7 +78,7 @@ impl Bert {
     /// # Errors
     ///
     /// A tensor or key is absent, of another shape, or makes no BERT.
-    pub(crate) fn load(tensors: &Tensors<'_>) -> Result<Self, ModelError> {
+    pub(crate) fn load(tensors: &Tensors<'_>, parts: &mut Parts) -> Result<Self, ModelError> {
         if tensors.text("general.architecture")? != "bert" {
             return Err(wrong("general.architecture", "bert"));
         }
@@ -80,12 +91,17 @@ impl Bert {
             return Err(wrong("bert.attention.head_count", "heads of whole eights"));
         }
         let layers = (0..count)
-            .map(|index| Layer::load(tensors, index, width, inner))
+            .map(|index| {
+                let digest = tensors.sha256(&format!("layer.{index}."));
+                known(&mut parts.layers, digest, || Layer::load(tensors, index, width, inner))
+            })
             .collect::<Result<_, _>>()?;
+        let digest = tensors.sha256("embedding.words");
+        let words = known(&mut parts.words, digest, || Words::load(tensors, vocabulary.len(), width))?;
         let mut positions = tensors.f32("embedding.positions", &[MOST_PIECES, width])?;
         positions.iter_mut().for_each(|value| *value *= LOUDER);
         Ok(Self {
-            words: Words::load(tensors, vocabulary.len(), width)?,
+            words,
             vocabulary,
             width,
             heads,
@@ -152,6 +168,16 @@ impl Bert {
     pub(crate) fn width(&self) -> usize {
         self.width
     }
+}
+
+/// The part with this hash, made where it is not known yet.
+fn known<T>(parts: &mut Known<T>, digest: [u8; 32], make: impl FnOnce() -> Result<T, ModelError>) -> Result<Arc<T>, ModelError> {
+    if let Some((_, part)) = parts.iter().find(|(known, _)| *known == digest) {
+        return Ok(Arc::clone(part));
+    }
+    let part = Arc::new(make()?);
+    parts.push((digest, Arc::clone(&part)));
+    Ok(part)
 }
 
 impl Encoded {

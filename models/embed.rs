@@ -4,7 +4,7 @@ use std::fmt;
 
 use zeroize::Zeroize;
 
-use crate::bert::Bert;
+use crate::bert::{Bert, Parts};
 use crate::error::ModelError;
 use crate::gguf::Tensors;
 
@@ -26,8 +26,13 @@ impl Embedder {
     ///
     /// A tensor or key is absent, of another shape, or makes no BERT.
     pub fn load(tensors: &Tensors<'_>) -> Result<Self, ModelError> {
+        Self::load_with(tensors, &mut Parts::default())
+    }
+
+    /// As [`Self::load`], with what other models have in common with it.
+    pub(crate) fn load_with(tensors: &Tensors<'_>, parts: &mut Parts) -> Result<Self, ModelError> {
         Ok(Self {
-            bert: Bert::load(tensors)?,
+            bert: Bert::load(tensors, parts)?,
         })
     }
 

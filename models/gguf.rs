@@ -14,6 +14,7 @@ use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
 use candle_core::{Device, Tensor};
 
 pub use candle_core::quantized::gguf_file::Value;
+use sha2::{Digest, Sha256};
 
 use crate::error::ModelError;
 
@@ -205,6 +206,17 @@ impl<'a> Tensors<'a> {
             each(index, &row);
         }
         Ok(())
+    }
+
+    /// SHA-256 of all tensors whose names begin so: of what follows in the names, and of shapes and contents.
+    pub(crate) fn sha256(&self, prefix: &str) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        for (name, entry) in self.directory.range(prefix.to_owned()..).take_while(|(name, _)| name.starts_with(prefix)) {
+            let rest = &name[prefix.len()..];
+            hash.update(format!("{rest}\0{:?} {:?}\0", entry.dimensions, entry.encoding));
+            hash.update(&self.bytes[entry.range.clone()]);
+        }
+        hash.finalize().into()
     }
 
     /// A metadata value.

@@ -1,16 +1,19 @@
 //! A pack: the folder of converted weights that one installation hears with.
 //!
-//! `pack.toml` names each file with its size, hash, origin and licence. A file is read once, its
-//! hash is taken over the very bytes that are then parsed, and what does not match is refused.
+//! `pack.toml` names each file with its size, hash, origin and licence. What does not match is refused: first of all every
+//! file, which is read through once and not kept; then, when a model is loaded, its file again, since the hash is taken
+//! over the very bytes that are parsed. So no more than one file is in memory at a time.
 
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::bert::Parts;
 use crate::embed::Embedder;
 use crate::error::ModelError;
 use crate::gguf::Tensors;
@@ -82,13 +85,13 @@ impl fmt::Display for Version {
     }
 }
 
-/// A pack whose every byte matches its manifest.
+/// A pack whose every byte matched its manifest when it was opened.
 pub struct Pack {
     directory: PathBuf,
     manifest: Manifest,
     digest: [u8; 32],
-    /// In the manifest's order.
-    contents: Vec<Vec<u8>>,
+    /// What the models that were loaded have in common.
+    parts: Mutex<Parts>,
 }
 
 impl Pack {
@@ -113,16 +116,14 @@ impl Pack {
                 what: format!("more than {MAX_FILES} files"),
             });
         }
-        let contents = manifest
-            .file
-            .iter()
-            .map(|file| checked(directory, file))
-            .collect::<Result<_, _>>()?;
+        for file in &manifest.file {
+            check(directory, file)?;
+        }
         Ok(Self {
             directory: directory.to_owned(),
             manifest,
             digest: Sha256::digest(&bytes).into(),
-            contents,
+            parts: Mutex::default(),
         })
     }
 
@@ -189,7 +190,7 @@ impl Pack {
     ///
     /// The pack has none, or its tensors are not MiniLM's.
     pub fn embedder(&self) -> Result<Embedder, PackError> {
-        self.load("embed", Embedder::load)
+        self.load("embed", |tensors| Embedder::load_with(tensors, &mut self.parts()))
     }
 
     /// What gives a turn's sentiment.
@@ -198,7 +199,7 @@ impl Pack {
     ///
     /// The pack has none, or its tensors are not those of our model.
     pub fn sentiment(&self) -> Result<Sentiment, PackError> {
-        self.load("sentiment", Sentiment::load)
+        self.load("sentiment", |tensors| Sentiment::load_with(tensors, &mut self.parts()))
     }
 
     fn load<T>(
@@ -206,21 +207,25 @@ impl Pack {
         job: &'static str,
         load: impl FnOnce(&Tensors<'_>) -> Result<T, ModelError>,
     ) -> Result<T, PackError> {
-        let index = self
+        let file = self
             .manifest
             .file
             .iter()
-            .position(|file| file.job == job)
+            .find(|file| file.job == job)
             .ok_or_else(|| PackError::NoModel {
                 directory: self.directory.clone(),
                 job,
             })?;
-        Tensors::parse(&self.contents[index])
+        let path = self.directory.join(&file.name);
+        let bytes = read(&path, file.bytes.min(MAX_FILE))?;
+        matches(&path, file, bytes.len() as u64, &sha256_hex(&bytes))?;
+        Tensors::parse(&bytes)
             .and_then(|tensors| load(&tensors))
-            .map_err(|error| PackError::Model {
-                file: self.directory.join(&self.manifest.file[index].name),
-                error,
-            })
+            .map_err(|error| PackError::Model { file: path, error })
+    }
+
+    fn parts(&self) -> std::sync::MutexGuard<'_, Parts> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -333,10 +338,11 @@ impl std::error::Error for PackError {
 
 /// SHA-256 in lower-case hex, as manifests write it.
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn manifest_of(directory: &Path) -> Result<(PathBuf, Vec<u8>), PackError> {
@@ -345,7 +351,8 @@ fn manifest_of(directory: &Path) -> Result<(PathBuf, Vec<u8>), PackError> {
     Ok((path, bytes))
 }
 
-fn checked(directory: &Path, file: &ManifestFile) -> Result<Vec<u8>, PackError> {
+/// Reads a file through, and keeps nothing of it.
+fn check(directory: &Path, file: &ManifestFile) -> Result<(), PackError> {
     if Path::new(&file.name).file_name() != Some(file.name.as_ref()) {
         return Err(PackError::Manifest {
             file: directory.join(MANIFEST),
@@ -353,23 +360,52 @@ fn checked(directory: &Path, file: &ManifestFile) -> Result<Vec<u8>, PackError> 
         });
     }
     let path = directory.join(&file.name);
-    let bytes = read(&path, file.bytes.min(MAX_FILE))?;
-    if bytes.len() as u64 != file.bytes {
+    let failed = |error| PackError::Read {
+        file: path.clone(),
+        error,
+    };
+    let limit = file.bytes.min(MAX_FILE);
+    let mut input = File::open(&path).map_err(failed)?.take(limit.saturating_add(1));
+    let (mut hash, mut length) = (Sha256::new(), 0);
+    let mut part = vec![0; 1 << 16];
+    loop {
+        match input.read(&mut part) {
+            Ok(0) => break,
+            Ok(count) => {
+                hash.update(&part[..count]);
+                length += count as u64;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    if length > limit {
         return Err(PackError::Size {
             file: path,
-            expected: file.bytes,
-            found: Some(bytes.len() as u64),
+            expected: limit,
+            found: None,
         });
     }
-    let found = sha256_hex(&bytes);
+    matches(&path, file, length, &hex(&hash.finalize()))
+}
+
+/// Whether a file of so many bytes and this hash is the manifest's.
+fn matches(path: &Path, file: &ManifestFile, length: u64, found: &str) -> Result<(), PackError> {
+    if length != file.bytes {
+        return Err(PackError::Size {
+            file: path.to_owned(),
+            expected: file.bytes,
+            found: Some(length),
+        });
+    }
     if found != file.sha256 {
         return Err(PackError::Hash {
-            file: path,
+            file: path.to_owned(),
             expected: file.sha256.clone(),
-            found,
+            found: found.to_owned(),
         });
     }
-    Ok(bytes)
+    Ok(())
 }
 
 /// The whole file, in one reading; the limit holds for what is read, whatever the file's length was before.

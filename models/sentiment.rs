@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::bert::{Bert, Head};
+use crate::bert::{Bert, Head, Parts};
 use crate::error::ModelError;
 use crate::gguf::Tensors;
 
@@ -34,7 +34,12 @@ impl Sentiment {
     ///
     /// A tensor or key is absent, of another shape, or makes no BERT.
     pub fn load(tensors: &Tensors<'_>) -> Result<Self, ModelError> {
-        let bert = Bert::load(tensors)?;
+        Self::load_with(tensors, &mut Parts::default())
+    }
+
+    /// As [`Self::load`], with what other models have in common with it.
+    pub(crate) fn load_with(tensors: &Tensors<'_>, parts: &mut Parts) -> Result<Self, ModelError> {
+        let bert = Bert::load(tensors, parts)?;
         let head = Head::load(tensors, bert.width(), 2)?;
         Ok(Self { bert, head })
     }

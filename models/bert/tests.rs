@@ -29,3 +29,21 @@ fn what_was_said_is_not_printed() {
     let head = Head { weight: vec![1.0, 2.0, 3.0, 4.0], bias: vec![0.5, 0.0] };
     assert_eq!(head.apply(&[1.0, 1.0]), [3.5, 7.0]);
 }
+
+#[test]
+fn what_two_models_have_in_common_is_in_memory_once() {
+    if pack().is_none() {
+        return;
+    }
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/models/en");
+    let files = ["embed.gguf", "sentiment.gguf"].map(|name| std::fs::read(directory.join(name)).unwrap());
+    let tensors = [0, 1].map(|index| Tensors::parse(&files[index]).unwrap());
+    let mut parts = Parts::default();
+    let [first, second] = [0, 1].map(|index| Bert::load(&tensors[index], &mut parts).unwrap());
+    assert!(Arc::ptr_eq(&first.words, &second.words));
+    let common = first.layers.iter().zip(&second.layers).filter(|(a, b)| Arc::ptr_eq(a, b)).count();
+    // The last two layers were trained anew.
+    assert_eq!((common, first.layers.len()), (4, 6));
+    let alone = Bert::load(&tensors[1], &mut Parts::default()).unwrap();
+    assert!(alone.encode("it works again").unwrap().rows == second.encode("it works again").unwrap().rows);
+}

@@ -2,8 +2,6 @@
 //! then the longest pieces that the vocabulary has (`BertNormalizer`, `BertPreTokenizer` and `WordPiece` of
 //! <https://github.com/huggingface/tokenizers>).
 
-use std::collections::HashMap;
-
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 use zeroize::Zeroize;
@@ -30,7 +28,11 @@ pub(crate) struct Piece {
 }
 
 pub(super) struct Vocabulary {
-    ids: HashMap<String, u32>,
+    /// All pieces, one after the other, and where each ends.
+    text: String,
+    ends: Vec<u32>,
+    /// All ids, as their pieces are sorted.
+    sorted: Vec<u32>,
     unknown: u32,
     marks: (u32, u32),
 }
@@ -38,17 +40,37 @@ pub(super) struct Vocabulary {
 impl Vocabulary {
     pub(super) fn load(tensors: &Tensors<'_>) -> Result<Self, ModelError> {
         let key = "tokenizer.ggml.tokens";
-        let ids: HashMap<String, u32> = tensors.texts(key)?.into_iter().map(str::to_owned).zip(0..).collect();
-        let special = |token: &str| ids.get(token).copied().ok_or_else(|| wrong(key, "the tokens [UNK], [CLS] and [SEP]"));
-        Ok(Self {
-            unknown: special("[UNK]")?,
-            marks: (special("[CLS]")?, special("[SEP]")?),
-            ids,
-        })
+        Self::of(tensors.texts(key)?).ok_or_else(|| wrong(key, "the tokens [UNK], [CLS] and [SEP]"))
+    }
+
+    /// `None` where the marks are not among the pieces.
+    fn of(pieces: Vec<&str>) -> Option<Self> {
+        let mut ends = Vec::with_capacity(pieces.len());
+        let mut end = 0;
+        for piece in &pieces {
+            end += piece.len();
+            ends.push(u32::try_from(end).ok()?);
+        }
+        let mut sorted: Vec<u32> = (0..).take(pieces.len()).collect();
+        sorted.sort_by_key(|&id| pieces[id as usize]);
+        let vocabulary = Self { text: pieces.concat(), ends, sorted, unknown: 0, marks: (0, 0) };
+        let (unknown, begin, end) = (vocabulary.id("[UNK]")?, vocabulary.id("[CLS]")?, vocabulary.id("[SEP]")?);
+        Some(Self { unknown, marks: (begin, end), ..vocabulary })
     }
 
     pub(super) fn len(&self) -> usize {
-        self.ids.len()
+        self.ends.len()
+    }
+
+    fn piece(&self, id: u32) -> &str {
+        let end = |id: usize| self.ends[id] as usize;
+        let start = if id == 0 { 0 } else { end(id as usize - 1) };
+        &self.text[start..end(id as usize)]
+    }
+
+    fn id(&self, piece: &str) -> Option<u32> {
+        let place = self.sorted.binary_search_by_key(&piece, |&id| self.piece(id)).ok()?;
+        Some(self.sorted[place])
     }
 
     /// What stands before and after every text.
@@ -103,7 +125,7 @@ impl Vocabulary {
                 }
                 let end = word.places.get(to).map_or(word.text.len(), |place| place.0);
                 piece.push_str(&word.text[word.places[from].0..end]);
-                self.ids.get(&piece).map(|&id| (id, to))
+                self.id(&piece).map(|id| (id, to))
             });
             let Some((id, to)) = found else {
                 piece.zeroize();
@@ -150,7 +172,7 @@ mod tests {
 
     fn vocabulary() -> Vocabulary {
         let tokens = ["[UNK]", "[CLS]", "[SEP]", "un", "##aff", "##able", "cafe", ",", "'", "s", "it"];
-        Vocabulary { ids: tokens.iter().map(|token| (*token).to_owned()).zip(0..).collect(), unknown: 0, marks: (1, 2) }
+        Vocabulary::of(tokens.to_vec()).unwrap()
     }
 
     #[test]

@@ -10,8 +10,10 @@
 
 mod attention;
 mod convolution;
+mod dots;
 mod gelu;
 mod linear;
+mod memory;
 mod norm;
 mod product;
 mod query;
@@ -26,14 +28,15 @@ pub(crate) use attention::SelfAttention;
 pub(crate) use convolution::Convolution;
 pub(crate) use linear::{Activation, Linear};
 pub(crate) use norm::LayerNorm;
-pub(crate) use query::{Common, HEAD, Looks, MOST_TURNS, Memory, QueryAttention};
+pub(crate) use memory::{HEAD, Memory};
+pub(crate) use query::{AttentionRoom, Common, Looks, MOST_TURNS, QueryAttention};
 pub(crate) use vector::LogSum;
 
 /// Room for products and attention, used again and again.
 #[derive(Default)]
 struct Scratch {
     memory: Memory,
-    weights: Vec<f32>,
+    attention: AttentionRoom,
     quantized: Vec<u8>,
     normed: Vec<f32>,
     sums: Vec<i32>,
@@ -52,6 +55,8 @@ fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
 
 /// Makes `values` so long. What is in it then is to be overwritten, but it is no memory that was never written.
 pub(crate) fn room<T: Clone + Default>(values: &mut Vec<T>, length: usize) {
+    // No more than that: of rooms that grow to their double half would stay empty.
+    values.reserve_exact(length.saturating_sub(values.len()));
     values.resize(length, T::default());
 }
 
@@ -79,16 +84,6 @@ impl<'a> Rows<'a> {
     #[inline(always)]
     fn row(self, row: usize, length: usize) -> &'a [f32] {
         &self.values[row * self.stride..][..length]
-    }
-
-    /// `M` rows, the first `length` of each.
-    #[inline(always)]
-    fn take<const M: usize>(self, length: usize) -> [&'a [f32]; M] {
-        let mut rows: [&[f32]; M] = [&[]; M];
-        for (index, row) in rows.iter_mut().enumerate() {
-            *row = self.row(index, length);
-        }
-        rows
     }
 }
 

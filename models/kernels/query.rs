@@ -1,112 +1,52 @@
-//! Attention of one position of each of several turns to a memory, as each step of the decoder needs it.
+//! Attention of a position of each of several turns to a memory, as each step of the decoder needs it, and of some positions
+//! of one turn to all of it, as the encoder does.
 //!
-//! The memory is read once from end to end for each step, and that is what a step costs. So it lies
-//! as it is read: keys in blocks of [`BLOCK`] positions with the positions innermost, values by position. What
-//! several turns look at, the silence after them, is read once for up to [`TILE`] of them.
+//! What several turns look at, the silence after them, is read once for all of them.
 
-use rten_simd::ops::{BitOps, NumOps};
 use rten_simd::{Isa, SimdOp};
 use zeroize::Zeroize;
 
+use crate::kernels::dots::{INPUTS, MOST_WEIGHT, Mix, OUTPUTS, PANEL, Scores, TILE};
+use crate::kernels::memory::{HEAD, Memory, round};
 use crate::kernels::{Rows, room, vector};
-
-/// Width of a head, in all Whisper models.
-pub(crate) const HEAD: usize = 64;
-/// Positions in a block of keys: one vector of the widest instructions.
-pub(crate) const BLOCK: usize = 16;
-/// Vectors that are summed up side by side, so that none waits for itself.
-const LANES: usize = 4;
-/// Queries that share what was read; half as many where there are half as many registers.
-const TILE: usize = 4;
 
 /// Queries at a time.
 pub(crate) const MOST_TURNS: usize = 16;
+/// Positions whose panels, 16 KiB of them, are taken by all queries before the next ones: they stay in the nearest cache
+/// meanwhile.
+const AT_ONCE: usize = 2 * INPUTS;
 
-/// Keys and values of one layer. They are made of sound, and wiped when dropped.
+/// Room that attentions use one after the other.
 #[derive(Default)]
-pub(crate) struct Memory {
-    width: usize,
-    /// Positions that can be written.
-    positions: usize,
-    /// Positions before which all lies that was written.
-    written: usize,
-    /// Positions that there is room for: reading goes on to the end of a group that starts at any block.
-    capacity: usize,
-    /// `[head][block][HEAD][BLOCK]`
-    keys: Vec<f32>,
-    /// `[head][position][HEAD]`
-    values: Vec<f32>,
+pub(crate) struct AttentionRoom {
+    /// A row for each query: how much it looks at each position.
+    scores: Vec<f32>,
+    /// The same in whole numbers, times each position's scale.
+    weights: Vec<i16>,
+    queries: Vec<i16>,
 }
 
-impl Memory {
-    #[cfg(test)]
-    fn new(positions: usize, width: usize) -> Self {
-        let mut memory = Self::default();
-        memory.renew(positions, width);
-        memory
+impl AttentionRoom {
+    /// So many queries, and for each a row of scores and one of weights. None of it ever becomes less, so all of it is wiped.
+    fn of(&mut self, count: usize, row: usize) -> (&mut [[i16; HEAD]], &mut [f32], &mut [i16]) {
+        if self.scores.len() < count * row {
+            room(&mut self.scores, count * row);
+            room(&mut self.weights, count * row);
+        }
+        if self.queries.len() < count * HEAD {
+            room(&mut self.queries, count * HEAD);
+        }
+        (
+            &mut self.queries.as_chunks_mut::<HEAD>().0[..count],
+            &mut self.scores[..count * row],
+            &mut self.weights[..count * row],
+        )
     }
 
-    /// Makes room for `positions` positions of `width` values, a multiple of [`HEAD`], where something else was; that
-    /// is wiped.
-    pub(crate) fn renew(&mut self, positions: usize, width: usize) {
-        self.wipe();
-        self.width = width;
-        self.positions = positions;
-        self.capacity = positions.next_multiple_of(BLOCK) + LANES * BLOCK;
-        room(&mut self.keys, self.capacity * width);
-        room(&mut self.values, self.capacity * width);
-    }
-
-    /// Forgets what was written; the room stays.
     pub(crate) fn wipe(&mut self) {
-        let written = self.written.next_multiple_of(BLOCK);
-        for head in 0..self.width / HEAD {
-            let start = head * self.capacity * HEAD;
-            self.keys[start..start + written * HEAD].fill(0.0);
-            self.values[start..start + written * HEAD].fill(0.0);
-        }
-        self.written = 0;
-    }
-
-    /// Writes rows of keys and values side by side (`2 * width` values each) from a position on.
-    pub(crate) fn write(&mut self, from: usize, rows: &[f32]) {
-        for (index, row) in rows.chunks_exact(2 * self.width).enumerate() {
-            let (keys, values) = row.split_at(self.width);
-            self.put(from + index, keys, values);
-        }
-    }
-
-    fn put(&mut self, position: usize, keys: &[f32], values: &[f32]) {
-        assert!(position < self.positions, "the caller made room");
-        self.written = self.written.max(position + 1);
-        let (block, lane) = (position / BLOCK, position % BLOCK);
-        for (head, (keys, values)) in keys
-            .chunks_exact(HEAD)
-            .zip(values.chunks_exact(HEAD))
-            .enumerate()
-        {
-            let start = head * self.capacity * HEAD;
-            let block = &mut self.keys[start + block * BLOCK * HEAD..][..BLOCK * HEAD];
-            for (row, key) in block.chunks_exact_mut(BLOCK).zip(keys) {
-                row[lane] = *key;
-            }
-            self.values[start + position * HEAD..][..HEAD].copy_from_slice(values);
-        }
-    }
-
-    fn keys(&self, head: usize, from: usize) -> &[f32] {
-        &self.keys[(head * self.capacity + from) * HEAD..(head + 1) * self.capacity * HEAD]
-    }
-
-    fn values(&self, head: usize, from: usize) -> &[f32] {
-        &self.values[(head * self.capacity + from) * HEAD..(head + 1) * self.capacity * HEAD]
-    }
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        self.keys.zeroize();
-        self.values.zeroize();
+        self.scores.fill(0.0);
+        self.weights.fill(0);
+        self.queries.fill(0);
     }
 }
 
@@ -114,7 +54,7 @@ impl Drop for Memory {
 pub(crate) struct QueryAttention<'a> {
     /// For each turn its memory and how many positions of it count.
     pub(crate) own: &'a [(&'a Memory, usize)],
-    /// What follows.
+    /// What comes before.
     pub(crate) common: Option<Common<'a>>,
 }
 
@@ -123,7 +63,7 @@ pub(crate) struct QueryAttention<'a> {
 pub(crate) struct Common<'a> {
     pub(crate) memory: &'a Memory,
     /// For each turn how many of them it looks at, from the first on, and how many positions each of those stands
-    /// for. Neighbours cost least.
+    /// for.
     pub(crate) parts: &'a [(usize, f32)],
 }
 
@@ -135,314 +75,229 @@ pub(crate) struct Looks<'a> {
 }
 
 impl QueryAttention<'_> {
-    /// Query `n` is `queries[n * stride..]`; its result is row `n` of `output`, whose old content is gone. `scores`
-    /// is room.
+    /// Query `n` is `queries[n * stride..]`; its result is row `n` of `output`, whose old content is gone.
     ///
     /// What comes of a turn is the same to the last bit, whoever else is there.
     pub(crate) fn forward(
         &self,
         queries: &[f32],
         stride: usize,
-        scores: &mut Vec<f32>,
+        attention: &mut AttentionRoom,
         output: &mut Vec<f32>,
         mut looks: Option<Looks<'_>>,
     ) {
-        let width = self.own.first().map_or(0, |(memory, _)| memory.width);
+        let count = self.own.len();
+        assert!(count <= MOST_TURNS, "the caller divides them");
+        let width = self.own.first().map_or(0, |(memory, _)| memory.width());
         let longest = self.own.iter().map(|&(_, positions)| positions).max();
-        // In a row of scores the common ones come first, each turn's own ones always after the same number of them.
+        // In a row the common ones come first, each turn's own ones always after the same number of them.
         let shared = self
             .common
-            .map_or(0, |common| common.memory.positions.next_multiple_of(BLOCK));
-        let row = shared + longest.unwrap_or(0).next_multiple_of(BLOCK) + LANES * BLOCK;
-        if scores.len() < self.own.len() * row {
-            scores.resize(self.own.len() * row, 0.0);
-        }
-        let scores = &mut scores[..self.own.len() * row];
-        room(output, self.own.len() * width);
+            .map_or(0, |common| common.memory.positions().next_multiple_of(INPUTS));
+        let row = shared + longest.unwrap_or(0).next_multiple_of(INPUTS);
+        let (rounded, scores, weights) = attention.of(count, row);
+        room(output, count * width);
         output.fill(0.0);
-        let mut sums = [0.0; MOST_TURNS];
-        assert!(self.own.len() <= MOST_TURNS, "the caller divides them");
+        let looked = self.common.map_or(0, |common| {
+            common.parts.iter().map(|&(count, _)| count).max().unwrap_or(0)
+        });
+        let (mut factors, mut shifts) = ([0.0; MOST_TURNS], [0.0; MOST_TURNS]);
         for head in 0..width / HEAD {
             let queries = Rows::new(&queries[head * HEAD..], stride);
-            self.each_common(|memory, turns, positions| {
-                Scores {
-                    queries: queries.from(turns.start),
-                    count: turns.len(),
-                    keys: memory.keys(head, 0),
-                    length: positions,
-                    scores: &mut scores[turns.start * row..],
-                    stride: row,
+            RoundQueries { queries, rounded, factors: &mut factors }.dispatch();
+            if let Some(common) = self.common {
+                for (shift, (_, stands_for)) in shifts.iter_mut().zip(common.parts) {
+                    *shift = stands_for.ln();
                 }
-                .dispatch();
-            });
-            // Scores come in whole groups; what comes after overwrites what is too much of them.
+                let asked = Asked { queries: rounded, factors: &factors, shifts: &shifts };
+                asked.score(common.memory, head, looked, scores, row);
+            }
+            let mut shares = [[0.0; MOST_TURNS]; 2];
             for (index, &(memory, positions)) in self.own.iter().enumerate() {
                 let scores = &mut scores[index * row..][..row];
-                if let Some(common) = self.common {
-                    let (count, weight) = common.parts[index];
-                    let stands_for = weight.ln();
-                    for score in &mut scores[..count] {
-                        *score += stands_for;
-                    }
-                    scores[count..shared].fill(f32::NEG_INFINITY);
-                }
-                Scores {
-                    queries: queries.from(index),
-                    count: 1,
-                    keys: memory.keys(head, 0),
-                    length: positions,
-                    scores: &mut scores[shared..],
-                    stride: row,
-                }
-                .dispatch();
-                sums[index] = Exponentials(&mut scores[..shared + positions]).dispatch();
+                let common = self.common.map(|common| (common.memory, common.parts[index].0));
+                let asked = Asked { queries: &rounded[index..=index], factors: &factors[index..], shifts: &[0.0] };
+                asked.score(memory, head, positions, &mut scores[shared..], row);
+                let parts = [common.unwrap_or((memory, 0)), (memory, positions)];
+                let weights = &mut weights[index * row..][..row];
+                let found = Weigh { parts, head, shared, scores: &mut *scores, weights }.dispatch();
+                shares[0][index] = found[0];
+                shares[1][index] = found[1];
                 if let Some(looks) = looks.as_mut().filter(|looks| looks.heads.contains(&head)) {
                     let row = &mut looks.rows[index * looks.stride..][..positions];
                     for (look, score) in row.iter_mut().zip(&scores[shared..]) {
-                        *look += score / sums[index];
+                        *look += score / found[2];
                     }
                 }
             }
-            self.each_common(|memory, turns, positions| {
-                Mix {
-                    weights: Rows::new(&scores[turns.start * row..], row),
-                    count: turns.len(),
-                    values: &memory.values(head, 0)[..positions * HEAD],
-                    output: &mut output[turns.start * width + head * HEAD..],
-                    stride: width,
-                }
-                .dispatch();
-            });
+            let output = &mut output[head * HEAD..];
+            if let Some(common) = self.common {
+                let mixed = Mixed { weights, stride: row, factors: &shares[0][..count] };
+                mixed.add(common.memory, head, looked, output, width);
+            }
             for (index, &(memory, positions)) in self.own.iter().enumerate() {
-                Mix {
-                    weights: Rows::new(&scores[index * row + shared..], row),
-                    count: 1,
-                    values: &memory.values(head, 0)[..positions * HEAD],
-                    output: &mut output[index * width + head * HEAD..],
-                    stride: width,
-                }
-                .dispatch();
-                divide(
-                    &mut output[index * width + head * HEAD..][..HEAD],
-                    sums[index],
-                );
+                let weights = &weights[index * row + shared..];
+                let mixed = Mixed { weights, stride: row, factors: &shares[1][index..=index] };
+                mixed.add(memory, head, positions, &mut output[index * width..], width);
             }
         }
     }
-
-    /// One head's attention of `count` queries to the first positions of one memory: added to `output`, which begins with
-    /// that head's part of the first query's row.
-    pub(crate) fn one_head(
-        memory: &Memory,
-        positions: usize,
-        head: usize,
-        queries: Rows<'_>,
-        count: usize,
-        scores: &mut Vec<f32>,
-        output: &mut [f32],
-    ) {
-        let row = positions.next_multiple_of(BLOCK) + LANES * BLOCK;
-        if scores.len() < count * row {
-            scores.resize(count * row, 0.0);
-        }
-        let scores = &mut scores[..count * row];
-        Scores {
-            queries,
-            count,
-            keys: memory.keys(head, 0),
-            length: positions,
-            scores,
-            stride: row,
-        }
-        .dispatch();
-        let mut sums = [0.0; MOST_TURNS];
-        for (row, sum) in scores.chunks_exact_mut(row).zip(&mut sums) {
-            *sum = Exponentials(&mut row[..positions]).dispatch();
-        }
-        Mix {
-            weights: Rows {
-                values: scores,
-                stride: row,
-            },
-            count,
-            values: &memory.values(head, 0)[..positions * HEAD],
-            output,
-            stride: memory.width,
-        }
-        .dispatch();
-        for (row, sum) in sums[..count].iter().enumerate() {
-            divide(&mut output[row * memory.width..][..HEAD], *sum);
-        }
-    }
-
-    /// Calls for some turns at a time, with the most common positions that one of them looks at.
-    fn each_common(&self, mut some: impl FnMut(&Memory, std::ops::Range<usize>, usize)) {
-        let Some(common) = self.common else { return };
-        for from in (0..self.own.len()).step_by(TILE) {
-            let turns = from..self.own.len().min(from + TILE);
-            let counts = common.parts[turns.clone()].iter().map(|&(count, _)| count);
-            some(common.memory, turns, counts.max().unwrap_or(0));
-        }
-    }
 }
 
-/// Puts the exponentials in place, and gives their sum: by it the few results are divided, not the many weights.
-struct Exponentials<'a>(&'a mut [f32]);
-
-impl SimdOp for Exponentials<'_> {
-    type Output = f32;
-
-    #[inline(always)]
-    fn eval<I: Isa>(self, isa: I) -> f32 {
-        vector::exponentials(isa, self.0)
-    }
-}
-
-fn divide(values: &mut [f32], by: f32) {
-    for value in values {
-        *value /= by;
-    }
-}
-
-/// Queries that one reading serves, on vectors of so many f32.
-const fn tile(vector: usize) -> usize {
-    if vector == 8 { TILE / 2 } else { TILE }
-}
-
-/// `scores[n][p] = queries[n] · keys[p] / 8`, whole groups of positions.
-struct Scores<'a> {
-    queries: Rows<'a>,
+/// One head's attention of `count` queries to the first positions of one memory, added to `output`, whose rows begin
+/// `stride` after one another.
+pub(crate) fn look_at_all(
+    (memory, positions): (&Memory, usize),
+    queries: Rows<'_>,
     count: usize,
-    keys: &'a [f32],
-    length: usize,
-    scores: &'a mut [f32],
+    attention: &mut AttentionRoom,
+    output: &mut [f32],
     stride: usize,
+) {
+    assert!(count <= MOST_TURNS, "the caller divides them");
+    let row = positions.next_multiple_of(INPUTS);
+    let (rounded, scores, weights) = attention.of(count, row);
+    let (mut factors, mut shares) = ([0.0; MOST_TURNS], [0.0; MOST_TURNS]);
+    RoundQueries { queries, rounded, factors: &mut factors }.dispatch();
+    let asked = Asked { queries: rounded, factors: &factors, shifts: &[0.0; MOST_TURNS] };
+    asked.score(memory, 0, positions, scores, row);
+    let rows = scores.chunks_exact_mut(row).zip(weights.chunks_exact_mut(row));
+    for ((scores, weights), share) in rows.zip(&mut shares) {
+        let parts = [(memory, 0), (memory, positions)];
+        *share = Weigh { parts, head: 0, shared: 0, scores, weights }.dispatch()[1];
+    }
+    let mixed = Mixed { weights, stride: row, factors: &shares[..count] };
+    mixed.add(memory, 0, positions, output, stride);
 }
 
-impl SimdOp for Scores<'_> {
+/// Queries in whole numbers, `factors` times what they were.
+struct RoundQueries<'s, 'd> {
+    queries: Rows<'s>,
+    rounded: &'d mut [[i16; HEAD]],
+    factors: &'d mut [f32; MOST_TURNS],
+}
+
+impl SimdOp for RoundQueries<'_, '_> {
     type Output = ();
 
     #[inline(always)]
-    fn eval<I: Isa>(mut self, isa: I) {
-        let tile = tile(isa.f32().len());
-        let mut done = 0;
-        while done < self.count {
-            let count = tile.min(self.count - done);
-            match count {
-                1 => self.some::<I, 1>(isa, done),
-                2 => self.some::<I, 2>(isa, done),
-                3 => self.some::<I, 3>(isa, done),
-                _ => self.some::<I, TILE>(isa, done),
-            }
-            done += count;
+    fn eval<I: Isa>(self, isa: I) {
+        for (index, (rounded, factor)) in self.rounded.iter_mut().zip(self.factors).enumerate() {
+            *factor = round(isa, self.queries.row(index, HEAD), rounded) / (HEAD as f32).sqrt();
         }
     }
 }
 
-impl Scores<'_> {
+/// Rounded queries.
+struct Asked<'a> {
+    queries: &'a [[i16; HEAD]],
+    factors: &'a [f32],
+    /// What each query's scores are raised by.
+    shifts: &'a [f32],
+}
+
+impl Asked<'_> {
+    /// How much each looks at the first positions of a memory; a row of scores begins `stride` after the one before.
+    fn score(&self, memory: &Memory, head: usize, positions: usize, scores: &mut [f32], stride: usize) {
+        let positions = positions.next_multiple_of(OUTPUTS);
+        for from in (0..positions).step_by(AT_ONCE) {
+            let to = positions.min(from + AT_ONCE);
+            for first in (0..self.queries.len()).step_by(TILE) {
+                let end = self.queries.len().min(first + TILE);
+                Scores {
+                    queries: &self.queries[first..end],
+                    keys: memory.keys(head, from),
+                    scales: &memory.key_scales(head)[from..to],
+                    factors: &self.factors[first..],
+                    shifts: &self.shifts[first..],
+                    scores: &mut scores[first * stride + from..],
+                    stride,
+                }
+                .run();
+            }
+        }
+    }
+}
+
+/// One row of scores becomes exponentials, and these weights. Gives what a weight of either part is worth, and the sum of
+/// the exponentials: by it the few results are divided, not the many weights.
+struct Weigh<'s, 'd> {
+    /// Two memories and how many positions of each count, the first before `shared`, the other from there on.
+    parts: [(&'s Memory, usize); 2],
+    head: usize,
+    shared: usize,
+    scores: &'d mut [f32],
+    weights: &'d mut [i16],
+}
+
+impl SimdOp for Weigh<'_, '_> {
+    type Output = [f32; 3];
+
     #[inline(always)]
-    fn some<I: Isa, const M: usize>(&mut self, isa: I, first: usize) {
-        let ops = isa.f32();
-        let width = ops.len();
-        let scale = ops.splat(1.0 / (HEAD as f32).sqrt());
-        let queries = self.queries.from(first).take::<M>(HEAD);
-        // LANES vectors in a row: whether they are four blocks or one, each lies at a fixed distance. Plain
-        // loops, since a closure here would be a call for each vector.
-        let step = LANES * width;
-        for from in (0..self.length).step_by(step) {
-            let mut lanes: [&[f32]; LANES] = [&[]; LANES];
-            for (lane, keys) in lanes.iter_mut().enumerate() {
-                let position = from + lane * width;
-                let start = position / BLOCK * BLOCK * HEAD + position % BLOCK;
-                *keys = &self.keys[start..start + (HEAD - 1) * BLOCK + width];
-            }
-            let mut sums = [[ops.zero(); LANES]; M];
-            for index in 0..HEAD {
-                let mut keys = [ops.zero(); LANES];
-                for lane in 0..LANES {
-                    keys[lane] = ops.load(&lanes[lane][index * BLOCK..]);
-                }
-                for (sums, query) in sums.iter_mut().zip(&queries) {
-                    let query = ops.splat(query[index]);
-                    for lane in 0..LANES {
-                        sums[lane] = ops.mul_add(keys[lane], query, sums[lane]);
-                    }
-                }
-            }
-            for (row, sums) in sums.iter().enumerate() {
-                let scores = &mut self.scores[(first + row) * self.stride + from..][..step];
-                for lane in 0..LANES {
-                    ops.store(ops.mul(sums[lane], scale), &mut scores[lane * width..]);
-                }
+    fn eval<I: Isa>(self, isa: I) -> [f32; 3] {
+        let Self { parts, head, shared, scores, weights } = self;
+        let starts = [0, shared];
+        let ends = [shared, scores.len()];
+        for ((start, end), (_, positions)) in starts.into_iter().zip(ends).zip(parts) {
+            // Scores come in whole panels, and panels of values are longer.
+            if start + positions < end {
+                scores[start + positions..end].fill(f32::NEG_INFINITY);
             }
         }
+        let greatest = vector::greatest(isa, scores);
+        let mut sum = 0.0;
+        let mut worth = [0.0; 2];
+        for (part, (memory, positions)) in parts.into_iter().enumerate() {
+            let length = positions.next_multiple_of(INPUTS).min(ends[part] - starts[part]);
+            let place = starts[part]..starts[part] + length;
+            let step = memory.most(head) / MOST_WEIGHT;
+            let scales = memory.value_scales(head);
+            let (scores, weights_here) = (&mut scores[place.clone()], &mut weights[place.clone()]);
+            sum += vector::weigh(isa, scores, greatest, scales, 1.0 / step, weights_here);
+            weights[place.end..ends[part]].fill(0);
+            worth[part] = step;
+        }
+        [worth[0] / sum, worth[1] / sum, sum]
     }
 }
 
-/// `output[n] += sum of weights[n][p] * values[p]`.
-struct Mix<'a> {
-    weights: Rows<'a>,
-    count: usize,
-    values: &'a [f32],
-    output: &'a mut [f32],
+/// Weights of some queries, and what those are worth.
+struct Mixed<'a> {
+    weights: &'a [i16],
     stride: usize,
+    factors: &'a [f32],
 }
 
-impl SimdOp for Mix<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn eval<I: Isa>(mut self, isa: I) {
-        let tile = tile(isa.f32().len());
-        let mut done = 0;
-        while done < self.count {
-            let count = tile.min(self.count - done);
-            match count {
-                1 => self.some::<I, 1>(isa, done),
-                2 => self.some::<I, 2>(isa, done),
-                3 => self.some::<I, 3>(isa, done),
-                _ => self.some::<I, TILE>(isa, done),
+impl Mixed<'_> {
+    /// Adds one head's values, weighed, to rows of `output` that begin `stride` after one another.
+    fn add(&self, memory: &Memory, head: usize, positions: usize, output: &mut [f32], stride: usize) {
+        let count = self.factors.len();
+        for from in (0..positions).step_by(AT_ONCE) {
+            let chunks = (positions.min(from + AT_ONCE) - from).div_ceil(INPUTS);
+            for half in 0..HEAD / OUTPUTS {
+                for first in (0..count).step_by(TILE) {
+                    Mix {
+                        weights: &self.weights[first * self.stride + from..],
+                        stride: self.stride,
+                        count: TILE.min(count - first),
+                        values: &memory.values(head, from)[half * PANEL..],
+                        chunks,
+                        factors: &self.factors[first..],
+                        output: &mut output[first * stride + half * OUTPUTS..],
+                        output_stride: stride,
+                    }
+                    .run();
+                }
             }
-            done += count;
         }
     }
 }
 
-impl Mix<'_> {
-    #[inline(always)]
-    fn some<I: Isa, const M: usize>(&mut self, isa: I, first: usize) {
-        let ops = isa.f32();
-        let width = ops.len();
-        let step = LANES * width;
-        let weights = self.weights.from(first).take::<M>(self.values.len() / HEAD);
-        for part in (0..HEAD).step_by(step) {
-            let mut sums = [[ops.zero(); LANES]; M];
-            for (row, sums) in sums.iter_mut().enumerate() {
-                let output = &self.output[(first + row) * self.stride + part..][..step];
-                for lane in 0..LANES {
-                    sums[lane] = ops.load(&output[lane * width..]);
-                }
-            }
-            for (position, values) in self.values.chunks_exact(HEAD).enumerate() {
-                let values = &values[part..part + step];
-                let mut loaded = [ops.zero(); LANES];
-                for lane in 0..LANES {
-                    loaded[lane] = ops.load(&values[lane * width..]);
-                }
-                for (sums, weights) in sums.iter_mut().zip(&weights) {
-                    let weight = ops.splat(weights[position]);
-                    for lane in 0..LANES {
-                        sums[lane] = ops.mul_add(loaded[lane], weight, sums[lane]);
-                    }
-                }
-            }
-            for (row, sums) in sums.iter().enumerate() {
-                let output = &mut self.output[(first + row) * self.stride + part..][..step];
-                for lane in 0..LANES {
-                    ops.store(sums[lane], &mut output[lane * width..]);
-                }
-            }
-        }
+impl Drop for AttentionRoom {
+    fn drop(&mut self) {
+        self.scores.zeroize();
+        self.weights.zeroize();
+        self.queries.zeroize();
     }
 }
 
@@ -459,9 +314,13 @@ mod tests {
     ) -> Vec<f32> {
         let mut output = vec![9.0; 3];
         // Room that was used before: nothing of it may matter.
-        let mut scores = vec![f32::NAN; 10_000];
+        let mut attention_room = AttentionRoom {
+            scores: vec![f32::NAN; 10_000],
+            weights: vec![77; 10_000],
+            queries: Vec::new(),
+        };
         let attention = QueryAttention { own, common };
-        attention.forward(queries, stride, &mut scores, &mut output, None);
+        attention.forward(queries, stride, &mut attention_room, &mut output, None);
         output
     }
 
@@ -491,7 +350,7 @@ mod tests {
         assert_eq!(found.len(), expected.len(), "{what}");
         for (found, expected) in found.iter().zip(expected) {
             assert!(
-                (found - expected).abs() < 1e-4,
+                (found - expected).abs() < 5e-4,
                 "{what}: {found} {expected}"
             );
         }
@@ -574,10 +433,11 @@ mod tests {
     fn where_a_head_looks_is_told() {
         let width = 2 * HEAD;
         let mut memory = Memory::new(20, width);
-        memory.write(0, &numbers(4, 20 * 2 * width));
+        let written = numbers(4, 20 * 2 * width);
+        memory.write(0, &written);
         let own = [(&memory, 20), (&memory, 7)];
         let queries = numbers(5, 2 * width);
-        let (mut scores, mut output) = (Vec::new(), Vec::new());
+        let (mut scores, mut output) = (AttentionRoom::default(), Vec::new());
         let mut rows = vec![0.0; 2 * 30];
         let looks = Looks {
             heads: &[1],
@@ -594,33 +454,10 @@ mod tests {
             assert!(row[positions..].iter().all(|look| *look == 0.0));
         }
         // The values, weighed so, are that head's result.
-        let values = memory.values(1, 0);
         for index in 0..HEAD {
-            let mixed: f32 = (0..20).map(|p| rows[p] * values[p * HEAD + index]).sum();
-            assert!((mixed - output[HEAD + index]).abs() < 1e-5);
+            let value = |position: usize| written[position * 2 * width + width + HEAD + index];
+            let mixed: f32 = (0..20).map(|p| rows[p] * value(p)).sum();
+            assert!((mixed - output[HEAD + index]).abs() < 5e-4);
         }
-    }
-
-    #[test]
-    fn what_is_written_later_stands_and_what_was_there_is_gone() {
-        let mut memory = Memory::new(40, HEAD);
-        memory.write(0, &numbers(1, 40 * 2 * HEAD));
-        memory.write(3, &numbers(2, 5 * 2 * HEAD));
-        let mut again = Memory::new(90, 2 * HEAD);
-        again.write(0, &numbers(7, 90 * 4 * HEAD));
-        again.renew(40, HEAD);
-        // Nothing of what was there is left, neither in the room of now nor behind it.
-        assert!(
-            again
-                .keys
-                .iter()
-                .chain(&again.values)
-                .all(|value| *value == 0.0)
-        );
-        let mut rows = numbers(1, 40 * 2 * HEAD);
-        rows[3 * 2 * HEAD..8 * 2 * HEAD].copy_from_slice(&numbers(2, 5 * 2 * HEAD));
-        again.write(0, &rows);
-        assert_eq!(memory.keys, again.keys);
-        assert_eq!(memory.values, again.values);
     }
 }

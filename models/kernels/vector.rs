@@ -3,7 +3,7 @@
 //! `rten-vecmath` has these too, but in closures, and a closure is compiled without the instructions that it is called
 //! with: each of its vectors would be a call. So they are plain loops here.
 
-use rten_simd::ops::{BitOps, FloatOps, IntOps, NumOps};
+use rten_simd::ops::{BitOps, FloatOps, IntOps, NarrowSaturate, NumOps};
 use rten_simd::{Isa, Simd, SimdOp};
 
 /// Vectors at once, so that none waits for the one before.
@@ -92,30 +92,38 @@ pub(super) fn greatest<I: Isa>(isa: I, values: &[f32]) -> f32 {
     greatest
 }
 
-/// Puts `exp(value - greatest)` in each value's place, and gives their sum.
+/// Puts `exp(score - greatest)` in each score's place, and that times its scale and `factor`, rounded, into `weights`; gives
+/// the sum of the exponentials. All are whole pairs of vectors long, `scales` at least.
 #[inline(always)]
-pub(super) fn exponentials<I: Isa>(isa: I, values: &mut [f32]) -> f32 {
-    let ops = isa.f32();
+pub(super) fn weigh<I: Isa>(
+    isa: I,
+    scores: &mut [f32],
+    greatest: f32,
+    scales: &[f32],
+    factor: f32,
+    weights: &mut [i16],
+) -> f32 {
+    let (ops, ints, shorts) = (isa.f32(), isa.i32(), isa.i16());
     let width = ops.len();
-    let greatest = greatest(isa, values);
-    let greatests = ops.splat(greatest);
+    let (greatests, factors) = (ops.splat(greatest), ops.splat(factor));
     let exp = Exp::new(isa);
     let mut sums = [ops.zero(); 2];
-    let whole = values.len() / (2 * width) * (2 * width);
-    for part in values[..whole].chunks_exact_mut(2 * width) {
-        for (index, sum) in sums.iter_mut().enumerate() {
-            let part = &mut part[index * width..][..width];
+    let count = scores.len();
+    let (scales, weights) = (&scales[..count], &mut weights[..count]);
+    for place in (0..count).step_by(2 * width) {
+        let mut whole = [ints.zero(); 2];
+        for index in 0..2 {
+            let at = place + index * width;
+            let part = &mut scores[at..][..width];
             let value = exp.of(isa, ops.sub(ops.load(part), greatests));
             ops.store(value, part);
-            *sum = ops.add(*sum, value);
+            sums[index] = ops.add(sums[index], value);
+            let scale = ops.mul(ops.load(&scales[at..]), factors);
+            whole[index] = ops.to_int_round(ops.mul(value, scale));
         }
+        shorts.store(ints.narrow_saturate(whole[0], whole[1]), &mut weights[place..]);
     }
-    let mut total = add_up(isa, ops.add(sums[0], sums[1]));
-    for value in &mut values[whole..] {
-        *value = (*value - greatest).exp();
-        total += *value;
-    }
-    total
+    add_up(isa, ops.add(sums[0], sums[1]))
 }
 
 #[inline(always)]
@@ -240,13 +248,13 @@ mod tests {
     use super::*;
     use crate::kernels::testing::numbers;
 
-    struct All<'a>(&'a mut [f32]);
+    struct All<'a>(&'a [f32]);
 
     impl SimdOp for All<'_> {
-        type Output = [f32; 6];
+        type Output = [f32; 5];
 
         #[inline(always)]
-        fn eval<I: Isa>(self, isa: I) -> [f32; 6] {
+        fn eval<I: Isa>(self, isa: I) -> [f32; 5] {
             let (low, high) = range(isa, self.0);
             [
                 sum(isa, self.0),
@@ -254,8 +262,23 @@ mod tests {
                 low,
                 high,
                 greatest(isa, self.0),
-                exponentials(isa, self.0),
             ]
+        }
+    }
+
+    struct Weigh<'a> {
+        scores: &'a mut [f32],
+        scales: &'a [f32],
+        weights: &'a mut [i16],
+    }
+
+    impl SimdOp for Weigh<'_> {
+        type Output = f32;
+
+        #[inline(always)]
+        fn eval<I: Isa>(self, isa: I) -> f32 {
+            let most = greatest(isa, self.scores);
+            weigh(isa, self.scores, most, self.scales, 1_000.0, self.weights)
         }
     }
 
@@ -263,36 +286,39 @@ mod tests {
     fn are_the_plain_formulas() {
         for (count, shift) in [(1, 0.0), (7, 2.0), (64, -3.0), (333, 0.0)] {
             let values: Vec<f32> = numbers(1, count).iter().map(|x| 9.0 * x + shift).collect();
-            let mut found = values.clone();
-            let results = All(&mut found).dispatch();
+            let results = All(&values).dispatch();
             let highest = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             let lowest = values.iter().copied().fold(f32::INFINITY, f32::min);
-            let exponentials: Vec<f32> = values.iter().map(|x| (x - highest).exp()).collect();
             let expected = [
                 values.iter().sum::<f32>(),
                 values.iter().map(|x| (x - 0.25).powi(2)).sum(),
                 lowest.min(0.0),
                 highest.max(0.0),
                 highest,
-                exponentials.iter().sum(),
             ];
             for (found, expected) in results.iter().zip(expected) {
                 let allowed = 1e-5 * (1.0 + expected.abs()) * (count as f32).sqrt();
                 assert!((found - expected).abs() < allowed, "{count}: {results:?}");
             }
-            for (found, expected) in found.iter().zip(exponentials) {
-                assert!((found - expected).abs() < 1e-6, "{found} for {expected}");
-            }
         }
     }
 
     #[test]
-    fn what_is_impossible_counts_for_nothing() {
-        let mut values = [f32::NEG_INFINITY; 40];
-        (values[3], values[39]) = (-2.0, -2.0);
-        let [.., total] = All(&mut values).dispatch();
-        assert!((total - 2.0).abs() < 1e-6);
-        assert!(values.iter().all(|value| *value < 1e-30 || *value == 1.0));
+    fn weights_are_exponentials_times_scales() {
+        let mut scores: Vec<f32> = numbers(1, 192).iter().map(|x| 9.0 * x).collect();
+        // What is impossible counts for nothing.
+        scores[100..128].fill(f32::NEG_INFINITY);
+        let scales: Vec<f32> = numbers(2, 200).iter().map(|x| x.abs()).collect();
+        let mut weights = vec![7; 192];
+        let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let expected: Vec<f32> = scores.iter().map(|x| (x - most).exp()).collect();
+        let sum = Weigh { scores: &mut scores, scales: &scales, weights: &mut weights }.dispatch();
+        assert!((sum - expected.iter().sum::<f32>()).abs() < 1e-4, "{sum}");
+        for (place, expected) in expected.into_iter().enumerate() {
+            assert!((scores[place] - expected).abs() < 1e-6);
+            assert!((f32::from(weights[place]) - 1_000.0 * expected * scales[place]).abs() <= 0.501);
+        }
+        assert!(weights[100..128].iter().all(|weight| *weight == 0));
     }
 
     #[test]

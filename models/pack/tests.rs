@@ -119,3 +119,17 @@ fn what_matches_and_is_no_model_is_refused_with_its_place() {
     let error = pack.vad().map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("vad.gguf: byte "), "{error}");
 }
+
+/// The hash counts for the bytes that are parsed, not for those that were there when the pack was opened.
+#[test]
+fn a_file_that_changes_after_the_pack_was_opened_is_refused() {
+    let folder = Folder::new("changed");
+    let content = b"the bytes of a model";
+    folder.write("vad.gguf", content);
+    folder.manifest(&listed(content));
+    let pack = Pack::open(&folder.0).unwrap();
+    folder.write("vad.gguf", b"the bytes of amodel!");
+    assert!(matches!(pack.vad(), Err(PackError::Hash { .. })));
+    folder.write("vad.gguf", b"less");
+    assert!(matches!(pack.vad(), Err(PackError::Size { .. })));
+}

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::bert::{Bert, Head, MOST_PIECES, Piece, wrong};
+use crate::bert::{Bert, Head, MOST_PIECES, Parts, Piece, wrong};
 use crate::error::ModelError;
 use crate::gguf::Tensors;
 use crate::pii::{Kind, Span};
@@ -38,7 +38,7 @@ impl Rampart {
             .map(label)
             .collect::<Option<_>>()
             .ok_or_else(|| wrong(key, "O and Rampart's kinds after B- or I-"))?;
-        let bert = Bert::load(tensors)?;
+        let bert = Bert::load(tensors, &mut Parts::default())?;
         let head = Head::load(tensors, bert.width(), labels.len())?;
         Ok(Self { bert, head, labels })
     }

@@ -12,8 +12,8 @@ use super::{Dimensions, Stage, align, guard};
 use crate::error::ModelError;
 use crate::gguf::Tensors;
 use crate::kernels::{
-    Activation, Common, HEAD, LayerNorm, Linear, LogSum, Looks, MOST_TURNS, Memory, QueryAttention,
-    room,
+    Activation, AttentionRoom, Common, HEAD, LayerNorm, Linear, LogSum, Looks, MOST_TURNS, Memory,
+    QueryAttention, room,
 };
 
 pub(super) struct Decoder {
@@ -92,6 +92,9 @@ pub(super) struct Encoded {
     pub(super) language: Option<Language>,
 }
 
+/// The positions of sound and of tokens, in all, whose room is kept from one batch to the next: eight turns of 5 s.
+const KEPT_POSITIONS: usize = 3_000;
+
 /// Room that decodings use one after the other. What they leave in it is wiped.
 #[derive(Default)]
 pub(super) struct Desk {
@@ -102,8 +105,7 @@ pub(super) struct Desk {
     x: Vec<f32>,
     projected: Vec<f32>,
     attended: Vec<f32>,
-    /// Of attention.
-    weights: Vec<f32>,
+    attention: AttentionRoom,
     /// Of the vocabulary.
     scores: Vec<f32>,
     /// The greatest of some scores each.
@@ -111,10 +113,26 @@ pub(super) struct Desk {
 }
 
 impl Desk {
+    /// The smallest that is large enough; else the largest, which then grows.
     fn memory(&mut self, positions: usize, width: usize) -> Memory {
-        let mut memory = self.free.pop().unwrap_or_default();
+        let held = |place: &usize| self.free[*place].held();
+        let fitting = (0..self.free.len()).filter(|place| held(place) >= positions * width);
+        let place = fitting.min_by_key(held);
+        let place = place.or_else(|| (0..self.free.len()).max_by_key(held));
+        let mut memory = place.map_or_else(Memory::default, |place| self.free.swap_remove(place));
         memory.renew(positions, width);
         memory
+    }
+
+    /// Lets the largest go, until there are no more than so many values of keys in all: each of them may once have held the longest
+    /// turn there is.
+    fn keep(&mut self, most: usize) {
+        let mut held: usize = self.free.iter().map(Memory::held).sum();
+        while held > most {
+            let largest = (0..self.free.len()).max_by_key(|place| self.free[*place].held());
+            let Some(largest) = largest else { return };
+            held -= self.free.swap_remove(largest).held();
+        }
     }
 
     /// Takes back what is no longer needed.
@@ -140,12 +158,12 @@ impl Desk {
             &mut self.x,
             &mut self.projected,
             &mut self.attended,
-            &mut self.weights,
             &mut self.scores,
             &mut self.greatest,
         ] {
             buffer.fill(0.0);
         }
+        self.attention.wipe();
     }
 }
 
@@ -258,7 +276,7 @@ impl Decoder {
             .map(|(index, turn)| Speaker {
                 index,
                 said: (0..self.layers.len())
-                    .map(|_| desk.memory(self.most_positions, self.width))
+                    .map(|_| desk.memory(self.said_positions(turn.seconds, tokens), self.width))
                     .collect(),
                 looks: desk.free_looks.pop().unwrap_or_default(),
                 turn,
@@ -283,7 +301,13 @@ impl Decoder {
             desk.take_back(speaker);
         }
         desk.wipe();
+        desk.keep(KEPT_POSITIONS * self.width * self.layers.len());
         result.map(|()| decoded)
+    }
+
+    /// Positions that the decoding of a turn may reach: then it has run away.
+    fn said_positions(&self, seconds: f32, tokens: &Tokens) -> usize {
+        (tokens.prompt_length() + guard::most_tokens(seconds) + 1).min(self.most_positions)
     }
 }
 
@@ -427,7 +451,7 @@ impl Batch<'_> {
             x,
             projected,
             attended,
-            weights,
+            attention: attention_room,
             looks,
             ..
         } = &mut *self.desk;
@@ -451,7 +475,7 @@ impl Batch<'_> {
                 own: &own[..count],
                 common: None,
             };
-            attention.forward(projected, 3 * width, weights, attended, None);
+            attention.forward(projected, 3 * width, attention_room, attended, None);
             layer.self_output.add_to(attended, x)?;
 
             let norm = &layer.cross_norm;
@@ -473,7 +497,7 @@ impl Batch<'_> {
                 rows: &mut *looks,
                 stride: longest,
             };
-            attention.forward(projected, width, weights, attended, Some(looks));
+            attention.forward(projected, width, attention_room, attended, Some(looks));
             layer.cross_output.add_to(attended, x)?;
 
             let norm = &layer.feed_forward_norm;

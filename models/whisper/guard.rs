@@ -13,7 +13,12 @@ const REPEATED_TOKENS: usize = 12;
 
 /// Whether the decoding repeats itself, or says more than a turn of so many seconds can hold.
 pub(super) fn runs_away(tokens: &[Token], seconds: f32) -> bool {
-    tokens.len() as f32 > TOKENS_AT_LEAST + TOKENS_A_SECOND * seconds || phrase(tokens).is_some()
+    tokens.len() > most_tokens(seconds) || phrase(tokens).is_some()
+}
+
+/// Tokens that a turn of so many seconds can hold.
+pub(super) fn most_tokens(seconds: f32) -> usize {
+    (TOKENS_AT_LEAST + TOKENS_A_SECOND * seconds) as usize
 }
 
 /// Keeps a repeated phrase once.

@@ -1,5 +1,6 @@
 //! The product's inner loops on x86-64.
 
+use std::arch::asm;
 use std::arch::x86_64::{
     __m256i, __m512i, _mm256_add_epi16, _mm256_add_epi32, _mm256_dpbusd_avx_epi32,
     _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_set1_epi16,
@@ -145,6 +146,11 @@ pub(super) unsafe fn avx2<const M: usize>(
                 for (narrow, weights) in narrow.iter_mut().zip(loaded) {
                     let pairs = _mm256_maddubs_epi16(four, weights);
                     *narrow = _mm256_add_epi16(*narrow, pairs);
+                    // The compiler would add up the groups as a tree, for which there are not enough registers.
+                    // SAFETY: no instruction at all.
+                    unsafe {
+                        asm!("/* {0} */", inout(ymm_reg) *narrow, options(pure, nomem, nostack, preserves_flags));
+                    }
                 }
             }
         }
