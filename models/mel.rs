@@ -4,6 +4,7 @@
 //! no more than 8 (80 dB) below the highest value of the turn, then `(x + 4) / 4`.
 
 use std::f64::consts::PI;
+use std::fmt;
 use std::sync::Arc;
 
 use realfft::num_complex::Complex32;
@@ -59,42 +60,146 @@ impl LogMel {
         if samples.len() > WHOLE || frames > WHOLE / HOP {
             return Err(ModelError::Input("a turn of more than 30 s"));
         }
-        let bins = self.filters.len();
-        let mut mel = vec![0.0; frames * bins];
-        let mut frame = [0.0f32; WINDOW];
-        let mut spectrum = [Complex32::default(); BINS];
-        let mut power = [0.0f32; BINS];
-        let mut scratch = self.fft.make_scratch_vec();
-        let mut highest = f32::NEG_INFINITY;
-        for (index, row) in mel.chunks_exact_mut(bins).enumerate() {
-            fill(&mut frame, samples, index * HOP);
-            for (value, weight) in frame.iter_mut().zip(&self.window) {
-                *value *= weight;
-            }
-            self.fft
-                .process_with_scratch(&mut frame, &mut spectrum, &mut scratch)
-                .map_err(|error| ModelError::Compute(error.to_string()))?;
-            for (power, value) in power.iter_mut().zip(&spectrum) {
-                *power = value.norm_sqr();
-            }
-            for (value, filter) in row.iter_mut().zip(&self.filters) {
-                let energy: f32 = power[filter.first..]
-                    .iter()
-                    .zip(&filter.weights)
-                    .map(|(power, weight)| power * weight)
-                    .sum();
-                *value = energy.max(1e-10).log10();
-                highest = highest.max(*value);
-            }
+        let mut stream = MelStream::default();
+        stream.samples.reserve_exact(samples.len());
+        stream.mel.reserve_exact(frames.max(samples.len() / HOP + 1) * self.filters.len());
+        stream.push(self, samples)?;
+        stream.finish(self, frames)
+    }
+
+    /// The logarithms of what the filters let through of one frame of `samples`, appended to `mel`.
+    fn frame(&self, samples: &[f32], index: usize, room: &mut FrameRoom, mel: &mut Vec<f32>) -> Result<(), ModelError> {
+        room.scratch.resize(self.fft.get_scratch_len(), Complex32::default());
+        fill(&mut room.frame, samples, index * HOP);
+        for (value, weight) in room.frame.iter_mut().zip(&self.window) {
+            *value *= weight;
         }
+        self.fft
+            .process_with_scratch(&mut room.frame, &mut room.spectrum, &mut room.scratch)
+            .map_err(|error| ModelError::Compute(error.to_string()))?;
+        for (power, value) in room.power.iter_mut().zip(&room.spectrum) {
+            *power = value.norm_sqr();
+        }
+        mel.extend(self.filters.iter().map(|filter| {
+            let energy: f32 = room.power[filter.first..]
+                .iter()
+                .zip(&filter.weights)
+                .map(|(power, weight)| power * weight)
+                .sum();
+            energy.max(1e-10).log10()
+        }));
+        Ok(())
+    }
+}
+
+/// A spectrogram that is made while its turn is still spoken: what comes of it is that of the whole turn, to the last bit,
+/// and when the turn has ended some frames are left to do.
+///
+/// Feed it the turn's samples in their order, in pieces of any size ([`Self::push`]), always with the same [`LogMel`]; at the turn's end
+/// take the spectrogram ([`Self::finish`]), and the next turn may begin. It holds sound, and is wiped when dropped.
+#[derive(Default)]
+pub struct MelStream {
+    samples: Vec<f32>,
+    /// Logarithms, of the frames whose whole window has been heard.
+    mel: Vec<f32>,
+    frames: usize,
+    room: FrameRoom,
+}
+
+/// What one frame is made in.
+struct FrameRoom {
+    frame: [f32; WINDOW],
+    spectrum: [Complex32; BINS],
+    power: [f32; BINS],
+    scratch: Vec<Complex32>,
+}
+
+impl MelStream {
+    /// Takes the next samples, 16 kHz, -1 to 1.
+    ///
+    /// # Errors
+    ///
+    /// More than 30 s of them in all; then none of these is taken.
+    pub fn push(&mut self, log_mel: &LogMel, samples: &[f32]) -> Result<(), ModelError> {
+        if self.samples.len() + samples.len() > WHOLE {
+            return Err(ModelError::Input("a turn of more than 30 s"));
+        }
+        self.samples.extend_from_slice(samples);
+        // One sample more than a window has: the first one, mirrored about the first sample, needs it.
+        while self.frames * HOP + WINDOW / 2 < self.samples.len() {
+            log_mel.frame(&self.samples, self.frames, &mut self.room, &mut self.mel)?;
+            self.frames += 1;
+        }
+        Ok(())
+    }
+
+    /// Samples that came so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.samples.len()
+    }
+
+    /// Whether none came.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.samples.is_empty()
+    }
+
+    /// The spectrogram of all samples followed by silence: `frames` rows of mel bins, 10 ms each. The stream is then empty.
+    ///
+    /// # Errors
+    ///
+    /// More than 30 s of frames.
+    pub fn finish(&mut self, log_mel: &LogMel, frames: usize) -> Result<Vec<f32>, ModelError> {
+        if frames > WHOLE / HOP {
+            return Err(ModelError::Input("a turn of more than 30 s"));
+        }
+        let mut mel = std::mem::take(&mut self.mel);
+        for index in self.frames..frames {
+            log_mel.frame(&self.samples, index, &mut self.room, &mut mel)?;
+        }
+        let wanted = frames * log_mel.filters.len();
+        mel[wanted..].fill(0.0);
+        mel.truncate(wanted);
+        let highest = mel.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         for value in &mut mel {
             *value = (value.max(highest - 8.0) + 4.0) / 4.0;
         }
-        frame.zeroize();
-        power.zeroize();
-        scratch.fill(Complex32::default());
-        spectrum.fill(Complex32::default());
+        self.wipe();
         Ok(mel)
+    }
+
+    fn wipe(&mut self) {
+        self.samples.zeroize();
+        self.mel.zeroize();
+        self.frames = 0;
+        self.room.frame.zeroize();
+        self.room.power.zeroize();
+        self.room.scratch.fill(Complex32::default());
+        self.room.spectrum.fill(Complex32::default());
+    }
+}
+
+impl Default for FrameRoom {
+    fn default() -> Self {
+        Self {
+            frame: [0.0; WINDOW],
+            spectrum: [Complex32::default(); BINS],
+            power: [0.0; BINS],
+            scratch: Vec::new(),
+        }
+    }
+}
+
+impl Drop for MelStream {
+    fn drop(&mut self) {
+        self.wipe();
+    }
+}
+
+impl fmt::Debug for MelStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MelStream({} frames)", self.frames)
     }
 }
 
@@ -187,6 +292,41 @@ mod tests {
             .map(|(ours, theirs)| (ours - theirs).abs())
             .fold(0.0, f32::max);
         assert!(worst < 1e-3, "off by {worst}");
+    }
+
+    /// To the last bit, in pieces of any size, of turns that end anywhere in a frame, and with more or fewer frames than were heard.
+    #[test]
+    fn a_stream_makes_what_the_whole_turn_makes() {
+        let log_mel = LogMel::new(80);
+        let all = signal();
+        let mut stream = MelStream::default();
+        for (length, piece) in [(0, 1), (1, 1), (199, 7), (200, 200), (201, 160), (1_000, 200), (8_000, 512), (23_999, 4_000), (24_000, 24_000)] {
+            for frames in [0, 3, length / HOP, length / HOP + 100] {
+                let samples = &all[..length];
+                for piece in samples.chunks(piece) {
+                    stream.push(&log_mel, piece).unwrap();
+                }
+                assert_eq!(stream.len(), length);
+                let found = stream.finish(&log_mel, frames).unwrap();
+                assert!(stream.is_empty() && found.len() == frames * 80);
+                let whole = plainly(&log_mel, samples, frames);
+                assert!(found == whole, "{length} samples in pieces of {piece}, {frames} frames");
+            }
+        }
+        assert!(stream.push(&log_mel, &[0.0; WHOLE]).is_ok());
+        assert!(stream.push(&log_mel, &[0.0]).is_err());
+        assert!(stream.finish(&log_mel, 3_001).is_err());
+        assert_eq!(format!("{:?}", MelStream::default()), "MelStream(0 frames)");
+    }
+
+    /// Frame by frame when all has been heard.
+    fn plainly(log_mel: &LogMel, samples: &[f32], frames: usize) -> Vec<f32> {
+        let mut mel = Vec::new();
+        for index in 0..frames {
+            log_mel.frame(samples, index, &mut FrameRoom::default(), &mut mel).unwrap();
+        }
+        let highest = mel.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        mel.iter().map(|value| (value.max(highest - 8.0) + 4.0) / 4.0).collect()
     }
 
     #[test]

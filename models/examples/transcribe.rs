@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use sotto_models::pack::Pack;
+use sotto_models::rates;
 use sotto_models::resample::Upsampler;
 use sotto_models::whisper::{Heard, MAX_SAMPLES, Stage, Turn, Whisper};
 
@@ -23,7 +24,7 @@ const BATCH: usize = 8;
 fn main() -> ExitCode {
     let Some(arguments) = Arguments::parse() else {
         eprintln!(
-            "usage: transcribe [--pack DIR] [--batch N] [--language CODE] [--confidence] [--words] LIST"
+            "usage: transcribe [--pack DIR] [--batch N] [--language CODE] [--confidence] [--words] [--reach] LIST"
         );
         return ExitCode::from(2);
     };
@@ -43,6 +44,8 @@ struct Arguments {
     confidence: bool,
     /// Adds a column: each word with its begin and end in seconds, its probability and its confidence, as JSON.
     words: bool,
+    /// Adds to the timing how many operations each stage took, and what part that is of what the core can do at best.
+    reach: bool,
     batch: usize,
     /// A code such as `en`; found out for each turn unless given, where the model knows several.
     language: Option<String>,
@@ -54,6 +57,7 @@ impl Arguments {
         let mut pack = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/models/en");
         let mut confidence = false;
         let mut words = false;
+        let mut reach = false;
         let mut batch = BATCH;
         let mut language = None;
         let mut list = None;
@@ -63,6 +67,7 @@ impl Arguments {
                 Some("--pack") => pack = arguments.next()?.into(),
                 Some("--confidence") => confidence = true,
                 Some("--words") => words = true,
+                Some("--reach") => reach = true,
                 Some("--batch") => {
                     batch = arguments.next()?.to_str()?.parse().ok()?;
                     if batch == 0 {
@@ -79,6 +84,7 @@ impl Arguments {
             pack,
             confidence,
             words,
+            reach,
             batch,
             language,
             list: list?,
@@ -151,8 +157,28 @@ fn run(arguments: &Arguments) -> Result<bool, Box<dyn std::error::Error>> {
     for (name, duration) in STAGES.iter().zip(watch.stages) {
         timing[format!("{name}_s")] = duration.as_secs_f64().into();
     }
+    if arguments.reach {
+        reach(&mut timing, &whisper, &watch);
+    }
     eprintln!("{timing}");
     Ok(whole)
+}
+
+/// What the processor could do at best, and how much of it each stage with arithmetic of its own reached.
+fn reach(timing: &mut serde_json::Value, whisper: &Whisper, watch: &Watch) {
+    let start = Instant::now();
+    let peaks = rates::peaks(&mut || start.elapsed().as_secs_f64());
+    timing["peak_8_bits_gop_s"] = (peaks.eight_bits / 1e9).into();
+    timing["peak_16_bits_gop_s"] = (peaks.sixteen_bits / 1e9).into();
+    for ((name, duration), operations) in STAGES.iter().zip(watch.stages).zip(whisper.operations()) {
+        let (eight, sixteen) = (operations.eight_bits as f64, operations.sixteen_bits as f64);
+        if eight + sixteen > 0.0 {
+            let least = eight / peaks.eight_bits + sixteen / peaks.sixteen_bits;
+            timing[format!("{name}_8_bits_gop")] = (eight / 1e9).into();
+            timing[format!("{name}_16_bits_gop")] = (sixteen / 1e9).into();
+            timing[format!("{name}_of_peak")] = (least / duration.as_secs_f64()).into();
+        }
+    }
 }
 
 const STAGES: [&str; 6] = [

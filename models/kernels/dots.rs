@@ -180,6 +180,38 @@ pub(super) fn peak(rounds: usize) -> Option<u64> {
     None
 }
 
+/// A product to be measured, of 16 queries by the keys of a whole window: its name, its operations, and a run of it. `None` where
+/// the machine has no vectors for it.
+#[allow(clippy::type_complexity, reason = "named where it is used")]
+pub(super) fn sample(vectored: bool) -> Option<(String, u64, Box<dyn FnMut() -> bool>)> {
+    const ROWS: usize = 16;
+    const POSITIONS: usize = 1_504;
+    if vectored && !is_vectored() {
+        return None;
+    }
+    let whole = |count: usize| -> Vec<i16> { (0..count).map(|n| (n * 37 % 8_001) as i16 - 4_000).collect() };
+    let (queries, keys) = (whole(ROWS * INPUTS), whole(POSITIONS * INPUTS));
+    let (scales, mut scores) = (vec![0.001; POSITIONS], vec![0.0; ROWS * POSITIONS]);
+    let run = move || {
+        let rows = queries.as_chunks::<INPUTS>().0.chunks(TILE);
+        for (queries, scores) in rows.zip(scores.chunks_mut(TILE * POSITIONS)) {
+            Scores {
+                queries,
+                keys: &keys,
+                scales: &scales,
+                factors: &[1.0; TILE],
+                shifts: &[0.0; TILE],
+                scores,
+                stride: POSITIONS,
+            }
+            .run_with(vectored);
+        }
+        true
+    };
+    let name = format!("scores i16 x i16, {}", if vectored { "avx2" } else { "portable" });
+    Some((name, 2 * (ROWS * INPUTS * POSITIONS) as u64, Box::new(run)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

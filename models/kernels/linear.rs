@@ -100,6 +100,11 @@ impl Linear {
         layer.pack(bias, activation)
     }
 
+    /// How many weights it has.
+    pub(crate) const fn size(&self) -> usize {
+        self.weights.inputs() * self.weights.outputs()
+    }
+
     /// The same with activations of twice the bits, for twice the time.
     pub(crate) fn fine(mut self) -> Self {
         self.fine = true;

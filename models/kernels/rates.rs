@@ -32,6 +32,41 @@ impl Rate {
     }
 }
 
+/// What a core can do at best, operations a second.
+#[derive(Debug, Clone, Copy)]
+pub struct Peaks {
+    /// Products of u8 and i8.
+    pub eight_bits: f64,
+    /// Products of i16: where there are none, of f32.
+    pub sixteen_bits: f64,
+}
+
+/// Measures them; `seconds` is a clock.
+pub fn peaks(seconds: &mut dyn FnMut() -> f64) -> Peaks {
+    let mut table = Table {
+        seconds,
+        rates: Vec::new(),
+    };
+    let operations = Multiply { rounds: ROUNDS }.dispatch();
+    table.measure("f32", "-", operations, 0, || Multiply { rounds: ROUNDS }.dispatch() > 0);
+    let chosen = Instructions::chosen();
+    if let Some(operations) = dots::peak(ROUNDS) {
+        table.measure("16 bits", "-", operations, 1, || dots::peak(ROUNDS).is_some());
+    }
+    let sixteen_bits = table.rates.last().map_or(f64::NAN, Rate::giga);
+    if let Some(operations) = peak(chosen, ROUNDS) {
+        table.measure("8 bits", "-", operations, 2, || peak(chosen, ROUNDS).is_some());
+    }
+    let eight_bits = table.rates.last().map_or(f64::NAN, Rate::giga);
+    Peaks {
+        eight_bits: eight_bits * 1e9,
+        sixteen_bits: sixteen_bits * 1e9,
+    }
+}
+
+/// Rounds of a loop that measures a peak.
+const ROUNDS: usize = 200_000;
+
 /// Shapes that the models have: the encoder's, then the decoder's with eight turns and with one.
 const SHAPES: [(usize, usize, usize); 8] = [
     (1500, 384, 1536),
@@ -59,7 +94,6 @@ pub fn table(seconds: &mut dyn FnMut() -> f64) -> Result<Vec<Rate>, ModelError> 
     let all = Instructions::ALL.into_iter().rev();
     let all: Vec<Instructions> = all.filter(|one| one.available()).collect();
     for &instructions in &all {
-        const ROUNDS: usize = 200_000;
         if let Some(operations) = peak(instructions, ROUNDS) {
             let here = table.rates.len();
             peaks.push((instructions, here));
@@ -70,11 +104,10 @@ pub fn table(seconds: &mut dyn FnMut() -> f64) -> Result<Vec<Rate>, ModelError> 
         }
     }
     let f32_peak = table.rates.len();
-    let operations = Multiply { rounds: 200_000 }.dispatch();
+    let operations = Multiply { rounds: ROUNDS }.dispatch();
     table.measure("registers only, f32", "-", operations, f32_peak, || {
-        Multiply { rounds: 200_000 }.dispatch() > 0
+        Multiply { rounds: ROUNDS }.dispatch() > 0
     });
-    const ROUNDS: usize = 200_000;
     let wide_peak = dots::peak(ROUNDS).map_or(f32_peak, |operations| {
         let here = table.rates.len();
         table.measure("registers only, 16 bits", "-", operations, here, || dots::peak(ROUNDS).is_some());
@@ -201,6 +234,11 @@ impl Table<'_> {
                 SelfAttention::forward_into(input, positions, width, &mut output);
                 true
             });
+        }
+        for vectored in [true, false] {
+            if let Some((name, operations, mut run)) = dots::sample(vectored) {
+                self.measure(&name, "16 x 64 x 1504", operations, wide_peak, &mut *run);
+            }
         }
         self.attention(&rows, width, wide_peak);
         let (frames, bins) = (600, 80);

@@ -8,7 +8,7 @@ use rten_simd::SimdOp;
 use zeroize::Zeroize;
 
 use super::tokens::{Language, Tokens};
-use super::{Dimensions, Stage, align, guard};
+use super::{Dimensions, Operations, Stage, align, guard};
 use crate::error::ModelError;
 use crate::gguf::Tensors;
 use crate::kernels::{
@@ -225,6 +225,30 @@ impl Decoder {
             layers,
             norm: LayerNorm::load(tensors, "decoder.norm", width)?,
         })
+    }
+
+    /// Of keys and values for so many positions.
+    pub(super) fn key_operations(&self, positions: usize) -> Operations {
+        let layers = self.layers.iter().map(|layer| layer.key_value.size()).sum::<usize>();
+        Operations { eight_bits: 2 * (positions * layers) as u64, sixteen_bits: 0 }
+    }
+
+    /// Of so many steps of a turn, each of which looks at so many positions, and at those that were said before.
+    pub(super) fn step_operations(&self, steps: usize, looked: usize) -> Operations {
+        let layer = self.layers.first().map_or(0, |layer| {
+            let all = [&layer.query_key_value, &layer.self_output, &layer.query, &layer.cross_output, &layer.expand, &layer.contract];
+            all.map(Linear::size).iter().sum()
+        });
+        let seen = steps * looked + steps * (steps + 1) / 2;
+        Operations {
+            eight_bits: 2 * (steps * layer * self.layers.len()) as u64,
+            sixteen_bits: 4 * (seen * self.width * self.layers.len()) as u64,
+        }
+    }
+
+    /// Of so many choices among all tokens.
+    pub(super) fn vocabulary_operations(&self, choices: usize) -> Operations {
+        Operations { eight_bits: 2 * (choices * self.embedding.size()) as u64, sixteen_bits: 0 }
     }
 
     /// Keys and values of each layer for what the encoder gave, `[positions, width]`.

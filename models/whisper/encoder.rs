@@ -1,6 +1,6 @@
 //! From a spectrogram to what the decoder looks at.
 
-use super::{Dimensions, WINDOW};
+use super::{Dimensions, Operations, WINDOW};
 use crate::error::ModelError;
 use crate::gguf::Tensors;
 use crate::kernels::{Activation, Convolution, LayerNorm, Linear, SelfAttention};
@@ -85,6 +85,20 @@ impl Encoder {
             layers,
             norm: LayerNorm::load(tensors, "encoder.norm", width)?,
         })
+    }
+
+    /// Of so many positions.
+    pub(super) fn operations(&self, positions: usize, mel_bins: usize) -> Operations {
+        let (width, layers) = (self.width, self.layers.len());
+        let layer = self.layers.first().map_or(0, |layer| {
+            [&layer.query_key_value, &layer.output, &layer.expand, &layer.contract].map(Linear::size).iter().sum()
+        });
+        // The convolutions' activations are two numbers each.
+        let convolutions = 2 * (2 * 3 * mel_bins * width + 3 * width * width);
+        Operations {
+            eight_bits: 2 * (positions * (layer * layers + convolutions)) as u64,
+            sixteen_bits: 4 * (positions * positions * width * layers) as u64,
+        }
     }
 
     /// From `[2 * positions, mel bins]` to `[positions, width]`, which replaces what is in `output`.

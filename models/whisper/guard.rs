@@ -1,4 +1,4 @@
-//! When a decoding has run away, and what is left of it.
+//! When a decoding has run away, and what is left of it; when it is so doubtful that another one is worth its time.
 
 use super::decoder::{Decoded, Token};
 
@@ -10,6 +10,32 @@ const MAX_PHRASE: usize = 24;
 /// So often the same, and so many tokens in all: "no, no, no, no" is speech.
 const REPEATS: usize = 4;
 const REPEATED_TOKENS: usize = 12;
+
+/// Tokens less likely than this on average are mostly not what was said (OpenAI's `logprob_threshold`).
+const UNLIKELY: f32 = -1.0;
+/// So many times as many pairs of neighbouring tokens as different ones: what OpenAI's `compression_ratio_threshold` is for. Few tokens
+/// tell nothing.
+const COMPRESSION: f32 = 2.0;
+const COMPRESSED_TOKENS: usize = 16;
+
+/// Whether the decoding is hardly believable: its tokens unlikely, or much the same again and again.
+pub(super) fn is_doubtful(decoded: &Decoded) -> bool {
+    decoded.average_log_probability() < UNLIKELY || compression(&decoded.tokens) > COMPRESSION
+}
+
+/// How many times each pair of neighbours is there on average.
+fn compression(tokens: &[Token]) -> f32 {
+    if tokens.len() < COMPRESSED_TOKENS {
+        return 1.0;
+    }
+    let mut pairs: Vec<(u32, u32)> = tokens.windows(2).map(|two| (two[0].id, two[1].id)).collect();
+    let count = pairs.len();
+    pairs.sort_unstable();
+    pairs.dedup();
+    let ratio = count as f32 / pairs.len() as f32;
+    pairs.iter_mut().for_each(|pair| *pair = (0, 0));
+    ratio
+}
 
 /// Whether the decoding repeats itself, or says more than a turn of so many seconds can hold.
 pub(super) fn runs_away(tokens: &[Token], seconds: f32) -> bool {
@@ -91,17 +117,39 @@ mod tests {
         assert!(!runs_away(&tokens(&many), 20.0));
     }
 
-    #[test]
-    fn a_phrase_stays_once() {
-        let mut decoded = Decoded {
-            tokens: tokens(&[9, 8, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3]),
+    fn decoded(tokens: Vec<Token>, ran_away: bool) -> Decoded {
+        Decoded {
+            tokens,
             end: None,
             finish: 0,
             speech: Vec::new(),
             no_speech_probability: 0.0,
             language: None,
-            ran_away: true,
+            ran_away,
+        }
+    }
+
+    #[test]
+    fn what_is_unlikely_or_much_the_same_is_doubtful() {
+        let with = |log_probability: f32| {
+            let mut tokens = tokens(&[1, 2, 3, 4]);
+            tokens[1].log_probability = log_probability;
+            is_doubtful(&decoded(tokens, false))
         };
+        // With three of -0.1 the mean of four.
+        assert!(with(-3.8) && !with(-3.6));
+        let again: Vec<u32> = [1, 2, 3, 4, 5].into_iter().cycle().take(17).collect();
+        assert!(!runs_away(&tokens(&again), 20.0));
+        assert!(is_doubtful(&decoded(tokens(&again), false)));
+        assert!(!is_doubtful(&decoded(tokens(&again[..15]), false)));
+        let counting: Vec<u32> = (0..40).collect();
+        assert!(!is_doubtful(&decoded(tokens(&counting), false)));
+        assert!(!is_doubtful(&decoded(Vec::new(), false)));
+    }
+
+    #[test]
+    fn a_phrase_stays_once() {
+        let mut decoded = decoded(tokens(&[9, 8, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3]), true);
         cut(&mut decoded);
         let ids: Vec<u32> = decoded.tokens.iter().map(|token| token.id).collect();
         assert_eq!(ids, [9, 8, 1, 2, 3]);

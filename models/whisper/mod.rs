@@ -41,7 +41,9 @@ const MARGIN: usize = SAMPLE_RATE;
 const SILENCE: f32 = -0.6;
 /// Positions of silence that the decoder looks at as one, their mean: it is much alike, and looking at it is a third of a
 /// decoder's step.
-const ALIKE: usize = 4;
+const ALIKE: usize = 6;
+/// Positions of silence that are encoded beside when a turn is decoded once more because the first words were doubtful: half a second.
+const OTHER_CUT: usize = 25;
 /// Above the first, and with tokens less likely than the second on average, nobody spoke. The first pair is
 /// OpenAI's (`transcribe.py`); the others are for music, where a short word comes out more likely than that, or
 /// the model less sure that there is nothing. Of 270 prompts one is above 0.45, with -0.7.
@@ -57,6 +59,16 @@ pub struct Whisper {
     desk: Desk,
     room: Room,
     encoded: Vec<f32>,
+    operations: [Operations; Stage::ALL.len()],
+}
+
+/// Operations of the arithmetic, products and sums counted each, as a plain product of matrices would count them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Operations {
+    /// On activations and weights of 8 bits.
+    pub eight_bits: u64,
+    /// On what attention looks at, 16 bits.
+    pub sixteen_bits: u64,
 }
 
 /// What somebody said without a pause.
@@ -85,6 +97,11 @@ pub enum Stage {
     Other,
 }
 
+impl Stage {
+    /// All, in the order of their numbers.
+    pub const ALL: [Self; 6] = [Self::Mel, Self::Encoder, Self::CrossKeys, Self::Decoder, Self::Vocabulary, Self::Other];
+}
+
 struct Model {
     log_mel: LogMel,
     mel_bins: usize,
@@ -108,9 +125,9 @@ pub struct Heard {
     /// The language that the words are in, and how likely it is among all that the model knows; `None` where it knows
     /// one only.
     pub language: Option<(Language, f32)>,
-    /// The first decoding ran away, and the turn was decoded again with the full window.
+    /// The first decoding ran away or was doubtful, and the turn was decoded again, with the full window or another cut.
     pub decoded_twice: bool,
-    /// The second one ran away too: the words end where it began to repeat itself.
+    /// The better one ran away too: the words end where it began to repeat itself.
     pub cut_short: bool,
 }
 
@@ -164,6 +181,7 @@ impl Whisper {
             desk,
             room,
             encoded,
+            operations: Default::default(),
         })
     }
 
@@ -229,12 +247,12 @@ impl Whisper {
             let (batch, later) = rest.split_at(fitting.count().max(1));
             let decoded = self.decode(batch, positions_of, stage)?;
             for (turn, mut decoded) in batch.iter().zip(decoded) {
-                let decoded_twice = decoded.ran_away && positions_of(turn) < WINDOW;
-                if decoded_twice {
-                    let again = self.decode(std::slice::from_ref(turn), |_| WINDOW, stage)?;
-                    decoded = again.into_iter().next().unwrap_or(decoded);
+                let again = again(turn, &decoded);
+                if let Some(positions) = again {
+                    let more = self.decode(std::slice::from_ref(turn), |_| positions, stage)?;
+                    decoded = more.into_iter().fold(decoded, better);
                 }
-                heard.push(self.heard(decoded, decoded_twice));
+                heard.push(self.heard(decoded, again.is_some()));
             }
             rest = later;
         }
@@ -248,11 +266,8 @@ impl Whisper {
             guard::cut(&mut decoded);
         }
         let average_log_probability = decoded.average_log_probability();
-        let no_speech = NO_SPEECH.iter().any(|&(no_speech, unlikely)| {
-            decoded.no_speech_probability > no_speech && average_log_probability < unlikely
-        });
         Heard {
-            words: if no_speech {
+            words: if is_no_speech(&decoded) {
                 Vec::new()
             } else {
                 self.model.tokens.words(&decoded)
@@ -297,10 +312,68 @@ impl Whisper {
             mel.fill(0.0);
         }
         stage(Stage::Other);
+        let looked: Vec<usize> = encoded.iter().map(|turn| turn.positions + turn.tail.0).collect();
+        for turn in &encoded {
+            self.operations[Stage::Encoder as usize] += model.encoder.operations(turn.positions, model.mel_bins);
+            self.operations[Stage::CrossKeys as usize] += model.decoder.key_operations(turn.positions);
+        }
         let desk = &mut self.desk;
-        model
+        let decoded = model
             .decoder
-            .decode(&model.tokens, encoded, &model.silence, desk, stage)
+            .decode(&model.tokens, encoded, &model.silence, desk, stage)?;
+        for (decoded, looked) in decoded.iter().zip(looked) {
+            let said = decoded.tokens.len();
+            let steps = model.tokens.prompt_length() + said;
+            self.operations[Stage::Decoder as usize] += model.decoder.step_operations(steps, looked);
+            self.operations[Stage::Vocabulary as usize] += model.decoder.vocabulary_operations(said + 2);
+        }
+        Ok(decoded)
+    }
+
+    /// What all work so far took, by [`Stage`]. The spectrogram and what is done to single values are not counted.
+    #[must_use]
+    pub fn operations(&self) -> [Operations; Stage::ALL.len()] {
+        self.operations
+    }
+}
+
+/// Whether nobody spoke.
+fn is_no_speech(decoded: &Decoded) -> bool {
+    let average_log_probability = decoded.average_log_probability();
+    NO_SPEECH.iter().any(|&(no_speech, unlikely)| {
+        decoded.no_speech_probability > no_speech && average_log_probability < unlikely
+    })
+}
+
+/// How many positions are to be encoded when a turn is decoded once more; `None` where it is not. What ran away, which
+/// mostly is for want of the silence after the turn, gets the whole window; what is only doubtful another cut, which costs hardly
+/// more than the first: at temperature 0 the same cut would say the same again.
+fn again(turn: &Turn<'_>, decoded: &Decoded) -> Option<usize> {
+    let positions = positions_of(turn);
+    let wanted = if decoded.ran_away {
+        WINDOW
+    } else if guard::is_doubtful(decoded) && !is_no_speech(decoded) {
+        (positions + OTHER_CUT).min(WINDOW)
+    } else {
+        positions
+    };
+    (wanted > positions).then_some(wanted)
+}
+
+/// The first of two decodings of a turn, or the second one.
+fn better(first: Decoded, second: Decoded) -> Decoded {
+    let is_better = match (first.ran_away, second.ran_away) {
+        (true, _) => true,
+        (false, true) => false,
+        (false, false) => second.average_log_probability() > first.average_log_probability(),
+    };
+    if is_better { second } else { first }
+}
+
+impl std::ops::AddAssign for Operations {
+    fn add_assign(&mut self, more: Self) {
+        self.eight_bits += more.eight_bits;
+        self.sixteen_bits += more.sixteen_bits;
     }
 }
 
@@ -356,6 +429,7 @@ impl Clone for Whisper {
             desk: Desk::default(),
             room: Room::default(),
             encoded: Vec::new(),
+            operations: Default::default(),
         }
     }
 }
