@@ -24,7 +24,7 @@ def crate(one, checksums):
     component = {"type": "library", "bom-ref": purl, "name": one["name"], "version": one["version"], "purl": purl}
     if one["license"]:
         # Older crates write a slash for "or"; SPDX has no slash.
-        component["licenses"] = [{"expression": one["license"].replace("/", " OR ")}]
+        component["licenses"] = [{"expression": " OR ".join(part.strip() for part in one["license"].split("/"))}]
     if checksum := checksums.get((one["name"], one["version"])):
         component["hashes"] = [{"alg": "SHA-256", "content": checksum}]
     return component

@@ -54,19 +54,18 @@ fn a_broker_that_is_away_and_an_interface_that_is_not_there_are_told_with_what_t
 }
 
 #[test]
-fn both_directions_of_a_call_are_heard_and_the_broker_takes_us() {
-    if !Broker::is_installed() || !installed("tcpreplay") || !installed("ip") {
-        return skip("mosquitto, tcpreplay or iproute2 is not installed");
+fn both_directions_of_a_call_are_heard() {
+    if !installed("tcpreplay") || !installed("ip") {
+        return skip("tcpreplay or iproute2 is not installed");
     }
     let Some(network) = Network::new() else { return skip("no network namespace can be made: that takes root") };
     let site = Site::new(&config(Some(TAP), None), CHARTER_WITHOUT_SOUND).unwrap();
-    let call = Call { ring_ms: 100, end_ms: Some(8_000), ..Call::default() };
-    let call = call.sounds(Who::Agent, 0, 8_000, 440.0).sounds(Who::Customer, 0, 8_000, 660.0);
-    let pcap = site.path("call.pcap");
-    make(&Script::of(call)).unwrap().write_pcap(&pcap).unwrap();
-    // Again and again: whenever doctor begins to listen, a call is on.
-    let mut play = network.play(&pcap);
-    let _playing = Running::start(play.arg("--loop=100").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null())).unwrap();
+    // One after the other for longer than doctor listens: whenever it begins, a call is on.
+    let call = Call { ring_ms: 100, end_ms: Some(3_000), ..Call::default() };
+    let call = call.sounds(Who::Agent, 0, 3_000, 440.0).sounds(Who::Customer, 0, 3_000, 660.0);
+    let pcap = site.path("calls.pcap");
+    make(&Script::repeated(&call, 40, 1_000)).unwrap().write_pcap(&pcap).unwrap();
+    let _playing = Running::start(network.play(&pcap).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null())).unwrap();
     let (report, _) = doctor(network.inside(&examine(&site, "20")));
     assert_eq!(found(&report, "interface").0, "ok", "{report}");
     assert_eq!(found(&report, "SIP").0, "ok", "{report}");

@@ -65,7 +65,9 @@ fn end(findings: &[Finding]) -> Result<(), End> {
 /// How wide a table may be: the terminal, or what fits into a mail.
 fn width() -> usize {
     const USUAL: usize = 100;
-    rustix::termios::tcgetwinsize(std::io::stdout()).map_or(USUAL, |size| usize::from(size.ws_col)).clamp(60, 120)
+    let columns = rustix::termios::tcgetwinsize(std::io::stdout()).map_or(0, |size| usize::from(size.ws_col));
+    // A terminal that does not know says 0.
+    if columns == 0 { USUAL } else { columns.clamp(60, 120) }
 }
 
 /// Tries everything.
@@ -278,7 +280,7 @@ fn tls(uplink: &config::Uplink, secrets: &Secrets) -> Result<Option<Tls>, String
 
 /// What must not work, tried from where the services run.
 fn must_not(places: &Places) -> Vec<Finding> {
-    let not_tried = |why: &str| vec![Finding::not_tried("the kernel's promise", why).forbidden()];
+    let not_tried = |why: &str| vec![Finding::not_tried("sandbox", why).forbidden()];
     if !system::is_systemd() {
         return not_tried("systemd does not run here, and its units are what is tried (`systemd-analyze security sotto-tap` says what they promise)");
     }
@@ -297,7 +299,7 @@ fn must_not(places: &Places) -> Vec<Finding> {
         }
         match system::attempt(service, &[unreadable]) {
             Ok(attempts) => findings.extend(forbidden::judge(service, &attempts)),
-            Err(why) => findings.push(Finding::not_tried("the kernel's promise", format!("{}: {why}", service.unit())).forbidden()),
+            Err(why) => findings.push(Finding::not_tried("sandbox", format!("{}: {why}", service.unit())).forbidden()),
         }
     }
     debug_assert!(findings.iter().all(|finding| finding.side == Side::Forbidden));

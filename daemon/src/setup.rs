@@ -188,7 +188,8 @@ fn say_time<R: BufRead, W: Write>(asker: &mut Asker<R, W>) {
         None => "and whether the clock is kept right is not known",
     };
     let zone = zone.unwrap_or_else(|| "UTC".to_owned());
-    asker.say(&format!("  time zone {zone}, {kept}. Scores are in UTC; `timedatectl set-timezone` changes what this box shows."));
+    asker.say(&format!("  time zone {zone}, {kept}."));
+    asker.say("  Scores are in UTC; `timedatectl set-timezone` changes what this box shows.");
 }
 
 fn source<R: BufRead, W: Write>(asker: &mut Asker<R, W>, arguments: &Arguments, now: &Now) -> Result<(Source, Vec<Proposal>), End> {

@@ -120,7 +120,7 @@ pub(crate) fn as_json(findings: &[Finding]) -> serde_json::Value {
 /// For people: a table, wrapped at `width` columns, in colour where it is a terminal's.
 pub(crate) fn as_text(findings: &[Finding], width: usize, is_coloured: bool) -> String {
     /// Before what was seen: the verdict and what it is about.
-    const INDENT: usize = 30;
+    const INDENT: usize = 33;
     let mut text = String::new();
     for (side, title) in [(Side::Needed, "What must work"), (Side::Forbidden, "What must not work")] {
         let mut lines = findings.iter().filter(|finding| finding.side == side).peekable();
@@ -131,7 +131,7 @@ pub(crate) fn as_text(findings: &[Finding], width: usize, is_coloured: bool) -> 
         for finding in lines {
             let verdict = format!("{:<10}", finding.verdict.name());
             let verdict = if is_coloured { format!("\x1b[{}m{verdict}\x1b[0m", finding.verdict.colour()) } else { verdict };
-            let _ = write!(text, "  {verdict}{:<18}", finding.about);
+            let _ = write!(text, "  {verdict}{:<20} ", finding.about);
             wrap(&mut text, &finding.says, INDENT, width);
             if !finding.next.is_empty() {
                 let _ = write!(text, "{:INDENT$}", "");

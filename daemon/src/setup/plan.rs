@@ -142,7 +142,7 @@ fn configuration(answers: &Answers, before: &Table) -> String {
 fn tap(source: &Source) -> Option<String> {
     match source {
         Source::Mirror { interface, is_apart: true } => Some(format!(
-            "# The mirror interface is alone in a network namespace, which the tap cannot leave and out of which nothing goes.\n\
+            "# The mirror interface is alone in a network namespace, out of which nothing goes.\n\
              [Unit]\nBindsTo=sotto-mirror@{interface}.service\nAfter=sotto-mirror@{interface}.service\n\n[Service]\nNetworkNamespacePath={NAMESPACE}\n"
         )),
         Source::SoundCard { .. } => Some(ALSA.to_owned()),
