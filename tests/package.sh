@@ -119,7 +119,7 @@ inside journalctl --update-catalog
 inside journalctl --list-catalog 2>/dev/null | grep sotto: | head -3
 
 echo "== setup from flags, and doctor"
-inside sotto setup --non-interactive --site harbor --node rec-1 --interface lo --together --broker mqtt://localhost:1883 \
+inside sotto setup --non-interactive --site harbor --node rec-1 --interface lo --together --broker mqtt://127.0.0.1:1883 \
     --agents 'sip:1???@*=billing' --listen 1 || [ $? = 1 ] || wrong "setup failed"
 inside sotto setup --non-interactive --interface lo --together --listen 0 --dry-run | grep -c unchanged | grep -qx 2 || wrong "the same setup again would change something"
 [ -e "$root/etc/systemd/system/sotto-uplink.service.d/50-sotto-setup.conf" ] || wrong "the uplink may reach anybody"
