@@ -7,7 +7,7 @@ use super::verdicts::{Expected, read, read_as, refused};
 
 /// Name, bytes, and what they come to.
 #[rustfmt::skip]
-pub const OURS: &[(&str, &[u8], Expected)] = &[
+pub(crate) const OURS: &[(&str, &[u8], Expected)] = &[
     (
         "plain_invite",
         b"INVITE sip:noor@shop.example SIP/2.0\r\n\

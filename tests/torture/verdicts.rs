@@ -5,36 +5,36 @@ use sotto_dialog::sip::SipFault;
 use super::Fields;
 
 /// What a message comes to.
-pub struct Expected {
+pub(crate) struct Expected {
     /// The RFC's word for it.
-    pub class: &'static str,
-    pub verdict: Verdict,
+    pub(crate) class: &'static str,
+    pub(crate) verdict: Verdict,
     /// The events of the listener, its end left out.
-    pub said: &'static [&'static str],
-    pub why: &'static str,
+    pub(crate) said: &'static [&'static str],
+    pub(crate) why: &'static str,
 }
 
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// It is read; what must be read of it, where the RFC says what it is.
     Read(Option<&'static Fields>),
     Refused(SipFault),
 }
 
-pub const fn read_as(class: &'static str, fields: &'static Fields, said: &'static [&'static str], why: &'static str) -> Expected {
+pub(crate) const fn read_as(class: &'static str, fields: &'static Fields, said: &'static [&'static str], why: &'static str) -> Expected {
     Expected { class, verdict: Verdict::Read(Some(fields)), said, why }
 }
 
-pub const fn read(class: &'static str, said: &'static [&'static str], why: &'static str) -> Expected {
+pub(crate) const fn read(class: &'static str, said: &'static [&'static str], why: &'static str) -> Expected {
     Expected { class, verdict: Verdict::Read(None), said, why }
 }
 
-pub const fn refused(class: &'static str, fault: SipFault, why: &'static str) -> Expected {
+pub(crate) const fn refused(class: &'static str, fault: SipFault, why: &'static str) -> Expected {
     Expected { class, verdict: Verdict::Refused(fault), said: &[], why }
 }
 
 /// By name, as the RFC's archive has them.
 #[rustfmt::skip]
-pub const RFC_4475: &[(&str, Expected)] = &[
+pub(crate) const RFC_4475: &[(&str, Expected)] = &[
     ("badaspec", read("invalid", &[], "space around an address is left away")),
     ("badbranch", read("transaction-layer", &[], "as in RFC 2543, the branch alone does not name a transaction; Call-ID, tags and CSeq do")),
     ("baddate", read("invalid", &["offered"], "Date is not read")),
@@ -299,7 +299,7 @@ pub const RFC_4475: &[(&str, Expected)] = &[
 
 /// By name.
 #[rustfmt::skip]
-pub const RFC_5118: &[(&str, Expected)] = &[
+pub(crate) const RFC_5118: &[(&str, Expected)] = &[
     (
         "ipv4-mapped-ipv6",
         read_as(
