@@ -103,11 +103,12 @@ sent, lateness, peak, ticks = int(sys.argv[1]), float(sys.argv[2]), int(sys.argv
 status = json.load(sys.stdin)
 tap, ledger = status["tap"], status["ledger"]
 heard, dropped, bound, unbound = (tap[name] for name in ["packets", "packets_dropped", "rtp_packets", "rtp_unbound"])
-print(f"  sent {sent}, heard {heard}, dropped by the kernel {dropped}; RTP of calls {bound}, of none {unbound}")
+shed = tap["packets_shed"]
+print(f"  sent {sent}, heard {heard}, dropped by the kernel {dropped}, left out for want of time {shed}; RTP of calls {bound}, of none {unbound}")
 print("  calls:", {name: n for name, n in ledger.items() if n})
 cpu = ticks / os.sysconf("SC_CLK_TCK")
 print(f"  CPU of the tap {cpu:.1f} s, peak memory {peak / 1024:.0f} MiB")
-lost = max(sent - heard, dropped)
+lost = max(sent - heard, dropped) + shed
 print(f"  lost {lost}; target 0")
 sys.exit(lost > 0 or lateness > 1_000)' "$@"
 }

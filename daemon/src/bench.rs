@@ -147,7 +147,7 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     fn hear(&self, calls: u32, seconds: u32, pace: Pace, bar: &ProgressBar) -> Result<Came, End> {
-        let models = Models::open(&self.places.pack(self.pack), true, None)?;
+        let models = Models::open(&self.places.pack(self.pack), true, Some(&self.charter))?;
         let site = Arc::new(Site::new(&[("sip:1???@*".to_owned(), "bench".to_owned())], &[]).map_err(End::no)?);
         let folder = Scratch::new().map_err(End::no)?;
         let path = folder.path().join("spool.db");

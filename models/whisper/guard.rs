@@ -12,8 +12,8 @@ const REPEATS: usize = 4;
 const REPEATED_TOKENS: usize = 12;
 
 /// Tokens less likely than this on average are mostly not what was said. OpenAI's `logprob_threshold` is -1: of 135 prompts in noise as
-/// loud as speech it held of 33, and decoding them again made 152 errors of 154; with this one it holds of 8, and of
-/// no prompt without noise.
+/// loud as speech it held of 33, and decoding them again made 152 errors of 154; with this one it holds of 8, and
+/// hardly ever without noise.
 const UNLIKELY: f32 = -1.5;
 /// So many times as many pairs of neighbouring tokens as different ones: what OpenAI's `compression_ratio_threshold` is for. Few tokens
 /// tell nothing.
