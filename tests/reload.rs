@@ -80,7 +80,9 @@ impl Box {
     fn pcap(&self, name: &str, calls: Vec<Call>) -> PathBuf {
         let path = self.site.path(name);
         let call = calls.into_iter().enumerate().map(|(number, call)| Call { call_id: Some(format!("{name}-{number}@pbx.example")), ..call }).collect();
-        make(&Script { call, ..Script::default() }).unwrap().write_pcap(&path).unwrap();
+        // Telephones choose another SSRC for each call.
+        let seed = name.bytes().fold(7, |seed: u64, byte| seed * 31 % 1_000_003 + u64::from(byte));
+        make(&Script { seed, call, ..Script::default() }).unwrap().write_pcap(&path).unwrap();
         path
     }
 
@@ -147,14 +149,13 @@ fn a_running_call_keeps_the_charter_that_it_began_under() {
     live.site.write("charter.toml", renewed.replace("[retention]", "[retention]\nno_such_key = 1")).unwrap();
     live.reload("not reloaded, everything goes on as before");
     assert!(live.log().contains("no_such_key"), "{}", live.log());
-    live.play(&live.pcap("third.pcap", vec![call_of(400)]));
     playing.wait(PATIENCE).unwrap();
+    live.wait_for_outcome("signalling_only", 2);
+    live.play(&live.pcap("third.pcap", vec![call_of(400)]));
     live.wait_for_outcome("signalling_only", 3);
     let charters: Vec<Value> = live.scores().iter().map(|score| score["charter"].clone()).collect();
     let (before, after) = (name_of(CHARTER_WITHOUT_SOUND), name_of(&renewed));
-    assert_eq!(charters.iter().filter(|charter| **charter == before).count(), 1, "{charters:?}");
-    assert_eq!(charters.iter().filter(|charter| **charter == after).count(), 2, "{charters:?}");
-    assert_eq!(charters.last().unwrap(), &before, "the long call ended last");
+    assert_eq!(charters, [after.clone(), before, after], "the short call, the long one that began before it, the third");
 }
 
 #[test]
@@ -211,7 +212,8 @@ fn no_call_is_lost_by_reloads_under_load() {
     }
     live.wait_for_outcome("signalling_only", calls);
     let ledger = live.ledger();
-    assert_eq!((&ledger["calls_seen"], &ledger["open"]), (&calls.into(), &0.into()), "{ledger}");
+    let seen: u64 = ledger.as_object().unwrap().values().filter_map(Value::as_u64).sum();
+    assert_eq!((seen, &ledger["open"]), (calls, &0.into()), "{ledger}");
     let scores = live.scores();
     assert_eq!(scores.len() as u64, calls);
     assert!(scores.iter().all(|score| names.iter().any(|name| score["charter"] == **name)));
